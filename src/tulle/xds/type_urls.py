@@ -12,7 +12,7 @@ ROUTE_CONFIG = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 VIRTUAL_HOST = PREFIX + "envoy.config.route.v3.VirtualHost"
 SECRET = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 
-# What an agent asks for itself, over the same protocol. The bodies are JSON (msgspec) of view.NodeView and view.NameView.
+# What an agent asks for itself, over the same protocol. The bodies are JSON of view.NodeView and view.NameView.
 NODE = "type.tulle.dev/Node"
 NAME = "type.tulle.dev/Name"
 
