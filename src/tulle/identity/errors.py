@@ -1,0 +1,45 @@
+"""What goes wrong with identities.
+
+    IdentityError
+      InvalidSpiffeId    a text or a name makes no SPIFFE ID
+      InvalidCertificate a certificate, key or signing request is not what it has to be
+      InvalidToken       a text is no join token, or no rule for service accounts
+      Denied             the caller is known, or not, and may not have what it asked for
+      Untrusted          the control plane could not prove who it is; nothing secret was sent to it
+      Unavailable        the control plane does not answer; try again later
+      UnsafeFile         a secret file or its directory is open to others, or somebody else's
+
+Messages are for people and hold no secret.
+"""
+
+
+class IdentityError(Exception):
+    """The tree of what this package raises."""
+
+
+class InvalidSpiffeId(IdentityError):
+    pass
+
+
+class InvalidCertificate(IdentityError):
+    pass
+
+
+class InvalidToken(IdentityError):
+    pass
+
+
+class Denied(IdentityError):
+    pass
+
+
+class Untrusted(IdentityError):
+    pass
+
+
+class Unavailable(IdentityError):
+    pass
+
+
+class UnsafeFile(IdentityError):
+    pass
