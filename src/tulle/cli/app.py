@@ -1,0 +1,91 @@
+"""The program `tulle`: finds the command and ends with its exit code.
+
+A command's module is imported when it runs, so that `tulle --help` and `tulle exec` start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer._completion_classes import completion_init
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from tulle.cli.errors import Failure
+from tulle.cli.registry import ENTRIES, Entry
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+EXIT_CODES = "Exit codes: 0 done, 1 problems found or refused, 2 wrong arguments, 3 the control plane does not answer."
+COMPLETE = "_TULLE_COMPLETE"
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in the list of commands, and becomes it when it is run."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(entry.name, help=entry.summary, rich_help_panel=entry.section)
+        self._entry = entry
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
+    ) -> Context:
+        app: typer.Typer = importlib.import_module(self._entry.module).app
+        return get_command(app).make_context(info_name, args, parent, **extra)
+
+
+class Commands(TyperGroup):
+    """All commands, in the order of the registry."""
+
+    entries: Mapping[str, Entry] = {entry.name: entry for entry in ENTRIES}
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(self.entries)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        entry = self.entries.get(cmd_name)
+        return LazyCommand(entry) if entry else None
+
+    def invoke(self, ctx: Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except Failure as failure:
+            typer.echo(f"error: {failure}", err=True)
+            if failure.hint:
+                typer.echo(f"hint: {failure.hint}", err=True)
+            raise typer.Exit(failure.exit_code) from failure
+        except BrokenPipeError:
+            # The reader of `tulle get | head` has seen enough; the interpreter must not flush into it again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    name="tulle",
+    cls=Commands,
+    help="Tulle, a service mesh.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_NAMES,
+)
+
+
+@app.callback()
+def root() -> None:
+    """Tulle, a service mesh."""
+
+
+def main() -> None:
+    if COMPLETE in os.environ:
+        completion_init()
+    app(prog_name="tulle")

@@ -1,0 +1,83 @@
+"""Prints: data to stdout, messages to stderr, colours only where a person looks and NO_COLOR is not set."""
+
+import json
+from collections.abc import Sequence
+
+import typer
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from tulle.model.problem import Problem
+
+GAP = "   "
+STYLES = {
+    "Accepted": "green",
+    "True": "green",
+    "Ready": "green",
+    "Synced": "green",
+    "created": "green",
+    "configured": "yellow",
+    "deleted": "yellow",
+    "Starting": "yellow",
+    "Draining": "yellow",
+    "Pending": "yellow",
+    "False": "red",
+    "Invalid": "red",
+    "NotReady": "red",
+    "Rejected": "red",
+    "Stale": "red",
+}
+
+
+def say(line: str) -> None:
+    typer.echo(line)
+
+
+def warn(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints columns under headers. Lines are never cut: a pipe gets everything."""
+    widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(_line(headers, widths, bold=True), soft_wrap=True)
+    for row in rows:
+        console.print(_line(row, widths), soft_wrap=True)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], bold: bool = False) -> Text:
+    text = Text()
+    for cell, width in zip(cells, widths, strict=True):
+        text.append(cell, style="bold" if bold else STYLES.get(cell, ""))
+        text.append(" " * (width - len(cell)) + GAP)
+    text.rstrip()
+    return text
+
+
+def heading(title: str) -> None:
+    Console(soft_wrap=True, highlight=False).print(Text(title, style="bold"))
+
+
+def print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_yaml(value: object) -> None:
+    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    """Prints each problem as `file:line: Kind/name: path: message`, with its hint below."""
+    for problem in problems:
+        where = f"{problem.file}:{problem.line}: " if problem.file else ""
+        what = f"{problem.resource}: " if problem.resource else ""
+        path = f"{problem.path}: " if problem.path else ""
+        warn(f"{where}{what}{path}{problem.message}")
+        if problem.hint:
+            warn(f"    hint: {problem.hint}")
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
