@@ -1,0 +1,148 @@
+"""The Linux system calls that Python 3.11 does not offer: namespaces, mounts, capabilities, seccomp.
+
+One module, standard library only: `launch.py` loads it by path, without the rest of the project, to start quickly.
+Every function raises OSError with the kernel's errno.
+"""
+
+import ctypes
+import os
+import platform
+import struct
+from pathlib import Path
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
+UMOUNT_NOFOLLOW = 0x8
+
+_PR_CAPBSET_DROP = 24
+_PR_SET_SECCOMP = 22
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+
+
+def _checked(result: int, what: str) -> None:
+    if result != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"{what}: {os.strerror(errno)}")
+
+
+def unshare(flags: int) -> None:
+    """Gives the calling thread new namespaces (CLONE_NEW*)."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(fd: int, kind: int = 0) -> None:
+    """Moves the calling thread into the namespace open as `fd`; `kind` is the CLONE_NEW* it must be, 0 for any."""
+    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+
+
+def mount(source: str, target: str, filesystem: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    result = _libc.mount(
+        source.encode(),
+        target.encode(),
+        filesystem.encode() or None,
+        ctypes.c_ulong(flags),
+        options.encode() or None,
+    )
+    _checked(result, f"mount {source} on {target}")
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    _checked(_libc.umount2(target.encode(), ctypes.c_int(flags)), f"unmount {target}")
+
+
+def _prctl(what: str, option: int, *arguments: int) -> None:
+    padded = (*arguments, 0, 0, 0, 0)[:4]
+    _checked(_libc.prctl(option, *padded), what)
+
+
+def no_new_privileges() -> None:
+    """From here on no execve gives privileges (set-uid bits, file capabilities); cannot be undone."""
+    _prctl("no_new_privs", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def drop_bounding_set() -> None:
+    """Empties the capability bounding set, so that not even a process of user id 0 regains capabilities by execve."""
+    for capability in range(int(_LAST_CAPABILITY.read_text()) + 1):
+        _prctl("drop a capability from the bounding set", _PR_CAPBSET_DROP, capability)
+
+
+def drop_capabilities() -> None:
+    """Empties the ambient, permitted, effective and inheritable sets of the calling thread."""
+    _prctl("clear ambient capabilities", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    _checked(_libc.capset(header, b"\0" * 24), "capset")
+
+
+class _Architecture:
+    """What a seccomp filter must know of a processor: its audit number and two system call numbers."""
+
+    def __init__(self, audit: int, socket: int, io_uring_setup: int) -> None:
+        self.audit = audit
+        self.socket = socket
+        self.io_uring_setup = io_uring_setup
+
+
+_ARCHITECTURES = {
+    "x86_64": _Architecture(0xC000003E, 41, 425),
+    "aarch64": _Architecture(0xC00000B7, 198, 425),
+}
+
+_X32_BIT = 0x40000000
+_LOAD, _EQUAL, _SET, _RETURN = 0x20, 0x15, 0x45, 0x06
+_OFFSET_NUMBER, _OFFSET_ARCHITECTURE, _OFFSET_FIRST_ARGUMENT = 0, 4, 16
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
+_ENOSYS, _EAFNOSUPPORT = 38, 97
+
+
+def socket_filter(families: tuple[int, ...], machine: str) -> bytes:
+    """The BPF program that lets a process create sockets of these address families only.
+
+    Network namespaces do not hold every family: AF_VSOCK reaches the hypervisor from anywhere. io_uring could make
+    sockets past this filter and 32-bit calls carry other numbers, so both answer ENOSYS, as an old kernel would.
+    `machine` is as `uname -m` says; raises KeyError for a processor that is not known.
+    """
+    known = _ARCHITECTURES[machine]
+    count = len(families)
+    program = [
+        (_LOAD, 0, 0, _OFFSET_ARCHITECTURE),
+        (_EQUAL, 0, 4 + 2 + count + 1, known.audit),
+        (_LOAD, 0, 0, _OFFSET_NUMBER),
+        (_SET, 4 + count + 1, 0, _X32_BIT),
+        (_EQUAL, 3 + count + 1, 0, known.io_uring_setup),
+        (_EQUAL, 0, count + 1 + 2, known.socket),
+        (_LOAD, 0, 0, _OFFSET_FIRST_ARGUMENT),
+        *((_EQUAL, count - index + 1, 0, family) for index, family in enumerate(families)),
+        (_RETURN, 0, 0, _ERRNO | _EAFNOSUPPORT),
+        (_RETURN, 0, 0, _ERRNO | _ENOSYS),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def allow_sockets_of(families: tuple[int, ...]) -> None:
+    """Installs `socket_filter` on the calling thread and what it executes; needs no_new_privileges() before."""
+    program = socket_filter(families, platform.machine())
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer)))
+    _prctl("seccomp", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(header))
