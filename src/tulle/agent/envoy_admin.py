@@ -1,0 +1,64 @@
+"""Speaks to the admin interface of one Envoy on its unix socket.
+
+The admin interface is on no network; only who may open a socket of mode 0600 in a directory of mode 0700 can use it.
+"""
+
+from pathlib import Path
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from tulle.agent.errors import AdminError
+
+
+class EnvoyNode(Struct, frozen=True):
+    id: str = ""
+
+
+class ServerInfo(Struct, frozen=True):
+    """The part of Envoy's /server_info that is read. `state` is LIVE, DRAINING, PRE_INITIALIZING or INITIALIZING."""
+
+    state: str
+    version: str
+    node: EnvoyNode = EnvoyNode()
+
+
+class EnvoyAdmin:
+    """Asks and orders; every call has a limit of `timeout` seconds and raises AdminError where it fails."""
+
+    def __init__(self, socket: Path, timeout: float) -> None:
+        self._socket = socket
+        self._timeout = timeout
+
+    async def server_info(self) -> ServerInfo:
+        body = await self._call("GET", "/server_info")
+        try:
+            return msgspec.json.decode(body, type=ServerInfo)
+        except msgspec.MsgspecError as error:
+            raise AdminError(f"{self._socket} does not answer as an Envoy: {error}") from error
+
+    async def drain(self) -> None:
+        """Sends clients elsewhere (`connection: close`, GOAWAY), then stops listening; the process stays."""
+        await self._call("POST", "/drain_listeners?graceful&skip_exit")
+
+    async def open_connections(self) -> int | None:
+        """How many connections the listeners have; None where the statistics of listeners are not kept."""
+        body = await self._call("GET", r"/stats?filter=^listener\..*\.downstream_cx_active$")
+        counts = [
+            int(count)
+            for name, _, count in (line.rpartition(": ") for line in body.decode().splitlines())
+            if not name.startswith("listener.admin.") and ".worker_" not in name
+        ]
+        return sum(counts) if counts else None
+
+    async def _call(self, method: str, path: str) -> bytes:
+        transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)
+        try:
+            async with httpx.AsyncClient(transport=transport, timeout=self._timeout) as client:
+                answer = await client.request(method, f"http://envoy{path}")
+        except (httpx.HTTPError, OSError) as error:
+            raise AdminError(f"{self._socket}: {method} {path}: {error!r}") from error
+        if answer.status_code != httpx.codes.OK:
+            raise AdminError(f"{self._socket}: {method} {path}: status {answer.status_code}")
+        return answer.content

@@ -1,0 +1,23 @@
+"""The ways in which the machine fails an agent.
+
+AgentError
+├── EnvoyBinaryError   no Envoy to run, or one that is too old
+├── AdminError         an Envoy's admin interface did not answer
+└── UpstreamLost       the stream to the control plane ended
+"""
+
+
+class AgentError(Exception):
+    """Anything that an agent cannot do because the machine or a process on it fails."""
+
+
+class EnvoyBinaryError(AgentError):
+    """There is no Envoy to run, or it is too old; the message says which."""
+
+
+class AdminError(AgentError):
+    """An Envoy's admin interface did not answer, or not as an Envoy does."""
+
+
+class UpstreamLost(AgentError):
+    """The stream to the control plane ended or could not be opened."""

@@ -1,0 +1,74 @@
+"""Knows the files of one proxy below the run directory.
+
+They are all that a new agent finds of the proxies that an earlier one started.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tulle.agent.pidfd import ProcessIdentity
+from tulle.identity.private_file import make_private_directory, write_private
+from tulle.model.names import ProxyId
+
+
+class ProcessState(Struct, frozen=True):
+    """What launch_envoy.py writes into process.json."""
+
+    proxy: str
+    restarts: int
+    process: ProcessIdentity
+
+
+class ProxyDirectory(Struct, frozen=True):
+    """The files of one proxy below the run directory."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, run_dir: Path, proxy: ProxyId) -> "ProxyDirectory":
+        """Long names are cut and told apart by a hash: the path of a unix socket has 107 bytes at most."""
+        name = str(proxy)
+        if len(name) > 32:
+            name = f"{name[:19]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        return cls(run_dir / "proxies" / name)
+
+    @property
+    def admin(self) -> Path:
+        return self.path / "admin.sock"
+
+    @property
+    def bootstrap(self) -> Path:
+        return self.path / "bootstrap.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "process.json"
+
+    def make(self) -> None:
+        make_private_directory(self.path)
+
+    def read_state(self) -> ProcessState | None:
+        """None where there is no state or it is damaged: then nothing is known to run here."""
+        try:
+            return msgspec.json.decode(self.state.read_bytes(), type=ProcessState)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+
+    def write_bootstrap(self, bootstrap: bytes) -> None:
+        write_private(self.bootstrap, bootstrap)
+
+    def turn_log_over(self, limit: int) -> None:
+        """Envoy keeps its descriptor and appends, so the log is copied and emptied in place."""
+        if self.log.exists() and self.log.stat().st_size > limit:
+            old = self.log.with_name("log.1")
+            old.touch(mode=0o600)
+            old.write_bytes(self.log.read_bytes())
+            os.truncate(self.log, 0)
