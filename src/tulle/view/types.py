@@ -15,6 +15,7 @@ from tulle.model.keys import (
     IdentitiesClusterKey,
     ListenerKey,
     LocalClusterKey,
+    NameKey,
     PassthroughClusterKey,
     TcpClusterKey,
     TcpEndpointsKey,
@@ -251,6 +252,7 @@ class NodeView(Struct, frozen=True):
 class NameView(Struct, frozen=True):
     """Addresses of a name: IPv4 and IPv6. A name that the mesh does not know has no view."""
 
+    key: NameKey
     addresses: tuple[str, ...]
 
 

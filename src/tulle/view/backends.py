@@ -1,0 +1,44 @@
+"""Resolves the references of routes to backends, with the permission that crossing a namespace needs."""
+
+from typing import TypeAlias
+
+from tulle.model.grpc_route import GRPCRoute
+from tulle.model.http_route import HTTPRoute
+from tulle.model.names import ServiceName, ServicePort
+from tulle.model.references import GATEWAY_GROUP, BackendRef
+from tulle.model.tcp_route import TCPRoute
+from tulle.view.reader import Reader
+
+Route: TypeAlias = HTTPRoute | GRPCRoute | TCPRoute
+
+
+def refusal(reader: Reader, route: Route, ref: BackendRef) -> str:
+    """Why a reference cannot be followed, as Gateway API's reason; empty where it can."""
+    if ref.group or ref.kind != "Service":
+        return "InvalidKind"
+    name = ServiceName(ref.namespace or route.metadata.namespace, ref.name)
+    if name.namespace != route.metadata.namespace and not _granted(reader, route, name):
+        return "RefNotPermitted"
+    service = reader.service(name)
+    if service is None or ref.port is None or service.port(ref.port) is None:
+        return "BackendNotFound"
+    return ""
+
+
+def target(reader: Reader, route: Route, ref: BackendRef) -> ServicePort | None:
+    """The service port a reference means, or None where it cannot be followed."""
+    if ref.port is None or refusal(reader, route, ref):
+        return None
+    return ServicePort(ServiceName(ref.namespace or route.metadata.namespace, ref.name), ref.port)
+
+
+def _granted(reader: Reader, route: Route, name: ServiceName) -> bool:
+    """Source: Gateway API, ReferenceGrant: it lives in the namespace that is referred to."""
+    return any(
+        any(
+            f.group == GATEWAY_GROUP and f.kind == route.kind and f.namespace == route.metadata.namespace
+            for f in grant.spec.from_
+        )
+        and any(t.group == "" and t.kind == "Service" and t.name in ("", name.name) for t in grant.spec.to)
+        for grant in reader.grants(name.namespace)
+    )
