@@ -1,0 +1,244 @@
+"""Becomes an application: enters its workload's namespaces, gives up every privilege, and executes it.
+
+A program of its own, run by path and importing next to nothing: the agent has threads and cannot fork safely, and an
+application's start should not wait for the project's imports. What the application may be told reaches this program
+through a descriptor: not in arguments, which every user of the host can read, and not in the environment, which would
+let a declared LD_PRELOAD act here, where there are privileges still.
+
+Usage: launch.py <descriptor of a JSON file with the fields of Launch> <descriptor that hears of failures, or "">
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+if __package__:
+    from tulle.agent.capture import syscalls
+else:
+    _found = spec_from_file_location("syscalls", Path(__file__).with_name("syscalls.py"))
+    if _found is None or _found.loader is None:
+        sys.exit("syscalls.py is missing beside launch.py")
+    syscalls = module_from_spec(_found)
+    _found.loader.exec_module(syscalls)
+
+CANNOT_RUN = 126
+NOT_FOUND = 127
+_RESOLV_CONF = "/etc/resolv.conf"
+
+# Doors through which names are resolved outside the namespace, past the mesh: nss-resolve (its own socket, D-Bus in
+# older releases), nscd, mDNS.
+_RESOLVER_DIRECTORIES = (
+    "/run/systemd/resolve",
+    "/run/nscd",
+    "/var/run/nscd",
+    "/var/cache/nscd",
+    "/run/avahi-daemon",
+    "/run/dbus",
+)
+
+# UNIX, INET, INET6, NETLINK: the families that network namespaces and file permissions confine.
+_FAMILIES = (1, 2, 10, 16)
+
+
+class RunAs(NamedTuple):
+    """A user of the host by numbers; `groups` are the supplementary ones."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+class Launch(NamedTuple):
+    """One application's start. (No Struct: this program imports the standard library only.)
+
+    `network` is the path of the network namespace; `run_dir` is the agent's and is hidden, as are `hidden`, of which
+    the directories in `shown` stay visible; `resolv_conf` is the text that replaces the host's; `run_as` is None for
+    the user that the agent runs as; `record`, where given, is a file that receives a Launched as JSON.
+    """
+
+    network: str
+    run_dir: str
+    hidden: tuple[str, ...]
+    shown: tuple[str, ...]
+    resolv_conf: str
+    run_as: RunAs | None
+    directory: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    record: str | None
+
+    @classmethod
+    def from_json(cls, text: str) -> "Launch":
+        """The reverse of to_json."""
+        fields = json.loads(text)
+        run_as = fields["run_as"]
+        return cls(**{**fields, "run_as": None if run_as is None else RunAs(*run_as)})
+
+    def to_json(self) -> str:
+        """One JSON object with the fields."""
+        return json.dumps(self._asdict())
+
+
+def become(launch: Launch) -> NoReturn:
+    """Turns this process into the application. Raises OSError with nothing executed."""
+    network = os.open(launch.network, os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.setns(network, syscalls.CLONE_NEWNET)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    if launch.record is not None:
+        _write_record(Path(launch.record), launch.network)
+    _hide(launch)
+    _give_up_privileges(launch.run_as)
+    os.umask(0o022)
+    os.chdir(launch.directory)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, which execve would pass on
+        signal.signal(number, signal.SIG_DFL)
+    os.execvpe(launch.command[0], launch.command, launch.environment)  # noqa: S606 (no shell is wanted)
+
+
+def _write_record(record: Path, network: str) -> None:
+    # Written here and not by the agent, so that it is true even if the agent dies meanwhile.
+    stat = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
+    process = {
+        "pid": os.getpid(),
+        "start_time": int(stat[stat.rindex(")") + 2 :].split()[19]),
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
+    }
+    mounts = Path("/proc/self/ns/mnt").stat().st_ino
+    new = record.with_name(record.name + ".new")
+    new.write_text(json.dumps({"process": process, "mounts": mounts, "network": network}), encoding="utf-8")
+    new.replace(record)
+
+
+def _hide(launch: Launch) -> None:
+    """Covers what the application must not reach by empty directories, and the resolver's configuration by its own."""
+    with contextlib.suppress(OSError):  # copies of the namespaces' mounts would keep removed ones alive
+        syscalls.unmount(f"{launch.run_dir}/ns", syscalls.MNT_DETACH)
+    shown = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in launch.shown]
+    wanted = (launch.run_dir, *launch.hidden, *_RESOLVER_DIRECTORIES)
+    covers = sorted({os.path.realpath(path) for path in wanted if os.path.isdir(path)})  # noqa: PTH112
+    covers = [path for path in covers if not any(path.startswith(f"{other}/") for other in covers)]
+    for cover in covers:
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        syscalls.mount("tmpfs", cover, "tmpfs", flags, "size=64k,nr_inodes=64,mode=0755")
+    _replace_resolv_conf(launch, covers)
+    for path, descriptor in shown:
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103
+        syscalls.mount(f"/proc/self/fd/{descriptor}", path, flags=syscalls.MS_BIND)
+        os.close(descriptor)
+    for cover in covers:
+        _make_read_only(cover)
+
+
+def _replace_resolv_conf(launch: Launch, covers: list[str]) -> None:
+    own = Path(os.path.realpath(launch.run_dir), "resolv.conf")
+    own.write_text(launch.resolv_conf, encoding="utf-8")
+    target = Path(os.path.realpath(_RESOLV_CONF))
+    if not target.exists() and any(target.is_relative_to(cover) for cover in covers):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    syscalls.mount(str(own), str(target), flags=syscalls.MS_BIND)
+    _make_read_only(str(target))
+
+
+def _make_read_only(path: str) -> None:
+    kept = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+    syscalls.mount("none", path, flags=syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY | kept)
+
+
+def _give_up_privileges(run_as: RunAs | None) -> None:
+    _enter_own_user_namespace()
+    syscalls.drop_bounding_set()
+    if run_as is not None:
+        os.setgroups(run_as.groups)
+        os.setresgid(run_as.gid, run_as.gid, run_as.gid)
+        os.setresuid(run_as.uid, run_as.uid, run_as.uid)
+    syscalls.drop_capabilities()
+    syscalls.no_new_privileges()
+    syscalls.allow_sockets_of(_FAMILIES)
+
+
+def _enter_own_user_namespace() -> None:
+    """A user namespace for this application alone, in which user ids mean what they mean outside.
+
+    Without one, applications of one user could trace each other and so use each other's network. It locks the mounts,
+    too. A host that forbids it to root as well (user.max_user_namespaces = 0) runs the application without.
+    """
+    extents = [[int(part) for part in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    if len(extents) == 1 and extents[0][2] == 1:
+        # The agent is an ordinary user, seen as user 0 in here: the application sees its real number again.
+        maps = {kind: _outside_map(kind) for kind in ("uid", "gid")}
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+        _write_maps("self", maps)
+        return
+    maps = {kind: _identity_map(kind) for kind in ("uid", "gid")}
+    _unshare_with_maps(maps)
+
+
+def _identity_map(kind: str) -> str:
+    lines = Path(f"/proc/self/{kind}_map").read_text().splitlines()
+    return "\n".join(f"{inside} {inside} {count}" for inside, _, count in (line.split() for line in lines))
+
+
+def _outside_map(kind: str) -> str:
+    inside, outside, count = Path(f"/proc/self/{kind}_map").read_text().split()
+    return f"{outside} {inside} {count}"
+
+
+def _write_maps(process: str, maps: dict[str, str]) -> None:
+    for kind, text in maps.items():
+        Path(f"/proc/{process}/{kind}_map").write_text(text)
+
+
+def _unshare_with_maps(maps: dict[str, str]) -> None:
+    """Enters a new user namespace whose maps a child that stayed outside writes: only there is the right to do so."""
+    ready, tell = os.pipe()
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os.close(tell)
+        try:
+            if os.read(ready, 1):
+                _write_maps(str(parent), maps)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    os.close(ready)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWUSER)
+    except OSError:
+        os.close(tell)
+        os.waitpid(child, 0)
+        return
+    os.write(tell, b"1")
+    os.close(tell)
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise OSError("the user namespace's maps could not be written")
+
+
+def main(arguments: list[str]) -> NoReturn:
+    specification, failures = arguments
+    with open(int(specification), encoding="utf-8") as source:  # noqa: PTH123 (a descriptor)
+        launch = Launch.from_json(source.read())
+    if failures:
+        os.set_inheritable(int(failures), False)
+    try:
+        become(launch)
+    except OSError as failure:
+        where = "" if failure.filename is None else f" ({os.fsdecode(failure.filename)})"
+        message = f"{launch.command[0]}: {failure.strerror or failure}{where}"
+        if failures:
+            os.write(int(failures), message.encode())
+        else:
+            print(message, file=sys.stderr)
+        os._exit(NOT_FOUND if isinstance(failure, FileNotFoundError) else CANNOT_RUN)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
