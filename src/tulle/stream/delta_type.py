@@ -1,0 +1,316 @@
+"""What one client of one delta stream has, wants and still has to hear, for one type.
+
+A session holds one of these per type and decides which may speak; this one decides what it says.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from tulle.stream.protocol import (
+    ABSENT,
+    PENDING,
+    WILDCARD,
+    Acked,
+    Event,
+    Limits,
+    Nacked,
+    Oversized,
+    ProtocolError,
+    Source,
+    Subscribed,
+    Unsubscribed,
+)
+from tulle.xds.resource import Resource
+
+
+class Batch(Struct, frozen=True):
+    """The content of one response."""
+
+    upserts: tuple[Resource, ...]
+    removed: tuple[str, ...]
+    versions: Mapping[str, str | None]
+
+
+class _Flight(Struct, frozen=True):
+    nonce: str
+    versions: Mapping[str, str | None]
+    has_upserts: bool
+
+
+class DeltaType:
+    """Subscriptions and versions of one type on one stream.
+
+    A version of None in what the client holds means that it was told there is no such resource.
+    """
+
+    def __init__(self, type_url: str, *, defer_removals: bool, held: Mapping[str, str], limits: Limits) -> None:
+        self.type_url = type_url
+        self.explicit: set[str] = set()
+        self.wildcard = False
+        self.held: dict[str, str | None] = dict(held)
+        self.leaving: set[str] = set()
+        self.oversized: list[Oversized] = []
+        self._defer_removals = defer_removals
+        self._limits = limits
+        self._roots: frozenset[str] = frozenset()
+        self._roots_stale = False
+        self._roots_known = False
+        self._answer_owed = False
+        self._started = False
+        self._dirty: set[str] = set()
+        self._forced: set[str] = set()
+        # Names whose version at the client is unknown, because it refused a response that it may have taken in part.
+        self._uncertain: set[str] = set()
+        self._rejected: dict[str, str | None] = {}
+        self._retries: deque[tuple[str, ...]] = deque()
+        self._flight: _Flight | None = None
+
+    # What the client says
+
+    def subscribe(self, names: Iterable[str], unsubscribe: Iterable[str]) -> list[Event]:
+        """Applies one request's change of subscription; names in both are subscribed anew."""
+        first, self._started = not self._started, True
+        left = self._unsubscribe(unsubscribe)
+        wanted = dict.fromkeys(names)
+        if first and not wanted:
+            wanted = {WILDCARD: None}
+        joined = self._subscribe(wanted, keep_held=first)
+        if len(self.explicit) > self._limits.subscriptions:
+            raise ProtocolError(f"more than {self._limits.subscriptions} subscriptions of {self.type_url}")
+        events: list[Event] = []
+        if left:
+            events.append(Unsubscribed(self.type_url, tuple(left)))
+        if joined:
+            events.append(Subscribed(self.type_url, tuple(joined)))
+        return events
+
+    def _unsubscribe(self, names: Iterable[str]) -> list[str]:
+        left = []
+        for name in names:
+            if name == WILDCARD and self.wildcard:
+                self._leave_wildcard()
+                left.append(name)
+            elif name in self.explicit:
+                self.explicit.discard(name)
+                self._forget(name)
+                if self.wildcard:
+                    self._forced.add(name)
+                    self._dirty.add(name)
+                left.append(name)
+        return left
+
+    def _leave_wildcard(self) -> None:
+        self.wildcard, self._answer_owed, self._roots_stale, self._roots_known = False, False, False, False
+        for name in (self._roots | self.held.keys() | self._uncertain) - self.explicit:
+            self._forget(name)
+        self._roots = frozenset()
+
+    def _forget(self, name: str) -> None:
+        self.held.pop(name, None)
+        self._rejected.pop(name, None)
+        for names in (self._dirty, self._forced, self._uncertain, self.leaving):
+            names.discard(name)
+
+    def _subscribe(self, names: Iterable[str], *, keep_held: bool) -> list[str]:
+        joined = []
+        for name in names:
+            if name == WILDCARD:
+                if self.wildcard:
+                    self._forced |= self._roots
+                else:
+                    joined.append(name)
+                self.wildcard, self._answer_owed, self._roots_stale = True, True, True
+                continue
+            if name not in self.explicit:
+                self.explicit.add(name)
+                joined.append(name)
+            self._dirty.add(name)
+            if not keep_held or name not in self.held:
+                self._rejected.pop(name, None)
+                self._forced.add(name)
+        return joined
+
+    def settle(self, nonce: str, error: str | None) -> list[Event]:
+        """Takes the answer to the response in flight; an answer to any other response says nothing new."""
+        flight = self._flight
+        if flight is None or not nonce or nonce != flight.nonce:
+            return []
+        self._flight = None
+        if error is None:
+            self._acknowledge(flight.versions)
+            return [Acked(self.type_url, flight.versions)]
+        self._refuse(flight.versions, error)
+        return [Nacked(self.type_url, flight.versions, error)]
+
+    def _acknowledge(self, versions: Mapping[str, str | None]) -> None:
+        for name, version in versions.items():
+            self._uncertain.discard(name)
+            if not self.wants(name) or (version is None and name not in self.explicit):
+                self.held.pop(name, None)
+            else:
+                self.held[name] = version
+
+    def _refuse(self, versions: Mapping[str, str | None], error: str) -> None:
+        known = [name for name in versions if self.wants(name) or name in self.held]
+        self._uncertain.update(known)
+        if len(versions) == 1:
+            self._rejected.update((name, versions[name]) for name in known)
+            return
+        named = [name for name in known if name in error]
+        others = [name for name in known if name not in error]
+        if len(others) == len(versions):
+            half = len(others) // 2
+            groups = [tuple(others[:half]), tuple(others[half:])]
+        else:
+            groups = [tuple(others), *((name,) for name in named)]
+        self._retries.extendleft(reversed([group for group in groups if group]))
+
+    # What the source says
+
+    def changed(self, name: str) -> None:
+        if self.wants(name):
+            self._dirty.add(name)
+
+    def roots_changed(self) -> None:
+        self._roots_stale = self.wildcard
+
+    def force(self, names: Iterable[str]) -> None:
+        """Sends explicitly subscribed names again even if the client has them."""
+        again = self.explicit.intersection(names)
+        self._forced |= again
+        self._dirty |= again
+
+    # What is to be said
+
+    @property
+    def is_new(self) -> bool:
+        """The client has not yet said what it wants."""
+        return not self._started
+
+    @property
+    def subscriptions(self) -> frozenset[str]:
+        return frozenset(self.explicit | {WILDCARD}) if self.wildcard else frozenset(self.explicit)
+
+    @property
+    def in_flight(self) -> bool:
+        return self._flight is not None
+
+    @property
+    def has_work(self) -> bool:
+        """Something may have to be sent, apart from deferred removals."""
+        return bool(self._dirty or self._retries or self._roots_stale)
+
+    @property
+    def making(self) -> bool:
+        """Upserts are on their way or about to be."""
+        return self.has_work or (self._flight is not None and self._flight.has_upserts)
+
+    @property
+    def settled(self) -> bool:
+        """The client has acknowledged everything there was to say."""
+        return not (self.in_flight or self.has_work or self.leaving)
+
+    @property
+    def refuses(self) -> bool:
+        """The client keeps something older than it was sent."""
+        return bool(self._rejected)
+
+    def wants(self, name: str) -> bool:
+        return name in self.explicit or (self.wildcard and name in self._roots)
+
+    def take(self, source: Source) -> Batch | None:
+        """The next response, removals left out where they have to wait. Call only while none is in flight."""
+        if self._roots_stale:
+            self._refresh_roots(source)
+        while self._retries:
+            if (batch := self._collect(source, self._retries.popleft(), retry=True)).versions:
+                return batch
+        batch = self._collect(source, sorted(self._dirty), retry=False)
+        if not batch.versions and not self._empty_answer_due(source):
+            return None
+        self._answer_owed = False
+        return batch
+
+    def take_removals(self) -> Batch:
+        """The removals that had to wait."""
+        names = tuple(sorted(self.leaving))
+        self.leaving.clear()
+        return Batch((), names, dict.fromkeys(names))
+
+    def sent(self, nonce: str, batch: Batch) -> None:
+        self._flight = _Flight(nonce, batch.versions, bool(batch.upserts))
+
+    def _refresh_roots(self, source: Source) -> None:
+        self._roots_stale = False
+        roots = source.roots(self.type_url)
+        if roots is PENDING:
+            return
+        before, self._roots, self._roots_known = self._roots, frozenset(roots), True
+        held = {name for name, version in self.held.items() if version is not None}
+        self._dirty |= (self._roots - before) | ((held | self._uncertain) - self._roots - self.explicit)
+        if self._answer_owed:
+            self._dirty |= self._roots
+
+    def _empty_answer_due(self, source: Source) -> bool:
+        """A client that starts with the wildcard is answered even if there is nothing, so that it stops waiting."""
+        if not self._answer_owed or not self._roots_known:
+            return False
+        return not any(source.get(self.type_url, name) is PENDING for name in self._roots)
+
+    def _collect(self, source: Source, names: Sequence[str], *, retry: bool) -> Batch:
+        """Resolves `names` until the response is full; what does not fit stays to be said."""
+        upserts: dict[str, Resource] = {}
+        removed: list[str] = []
+        versions: dict[str, str | None] = {}
+        size = 0
+        for position, name in enumerate(names):
+            self._dirty.discard(name)
+            answer = source.get(self.type_url, name) if self.wants(name) else ABSENT
+            if answer is PENDING:
+                continue
+            if answer is ABSENT:
+                if self._removal_due(name, retry=retry):
+                    removed.append(name)
+                    versions[name] = None
+                continue
+            if not self._upsert_due(name, answer):
+                continue
+            size += len(answer.wire)
+            if size > self._limits.response_bytes:
+                self._dirty.update(names[position:])
+                break
+            self._forced.discard(name)
+            self._rejected.pop(name, None)
+            # Two names of one resource: clients refuse a response that repeats it.
+            upserts.setdefault(answer.name, answer)
+            versions[name] = answer.version
+        return Batch(tuple(upserts.values()), tuple(removed), versions)
+
+    def _upsert_due(self, name: str, resource: Resource) -> bool:
+        self.leaving.discard(name)
+        if self._rejected.get(name) == resource.version:
+            self._forced.discard(name)
+            return False
+        if name not in self._forced and name not in self._uncertain and self.held.get(name) == resource.version:
+            return False
+        if len(resource.wire) > self._limits.response_bytes:
+            self._forced.discard(name)
+            self.oversized.append(Oversized(self.type_url, name, resource.version, len(resource.wire)))
+            return False
+        return True
+
+    def _removal_due(self, name: str, *, retry: bool) -> bool:
+        forced = name in self._forced
+        self._forced.discard(name)
+        if name in self._rejected and self._rejected[name] is None:
+            return False
+        if name in self._uncertain or self.held.get(name) is not None:
+            if self._defer_removals and not retry:
+                self.leaving.add(name)
+                return False
+        elif not forced and (name in self.held or name not in self.explicit):
+            return False
+        self._rejected.pop(name, None)
+        return True

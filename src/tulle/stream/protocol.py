@@ -1,0 +1,102 @@
+"""The words a stream is spoken in: where resources come from, what a client did, what it may not do.
+
+Sessions know neither the compiler nor the relay's cache: both are a `Source`, and both hear the same events.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from tulle.xds.resource import Resource
+
+WILDCARD: Final = "*"
+
+
+class Absent(Enum):
+    """There is no such resource, for certain."""
+
+    ABSENT = "absent"
+
+
+class Pending(Enum):
+    """Not known yet: the source says `changed` as soon as it is."""
+
+    PENDING = "pending"
+
+
+ABSENT: Final = Absent.ABSENT
+PENDING: Final = Pending.PENDING
+
+
+class Source(Protocol):
+    """What one client may see. Answers from memory; the session asks while it builds a response."""
+
+    def get(self, type_url: str, name: str) -> Resource | Absent | Pending:
+        """The resource that the client calls `name`."""
+        ...
+
+    def roots(self, type_url: str) -> tuple[str, ...] | Pending:
+        """The names that the wildcard stands for. Where a client starts a type without naming anything, too."""
+        ...
+
+
+class Subscribed(Struct, frozen=True):
+    """The client newly wants `names`; `*` is the wildcard. Names it had already are not repeated."""
+
+    type_url: str
+    names: tuple[str, ...]
+
+
+class Unsubscribed(Struct, frozen=True):
+    """The client no longer wants `names`; `*` is the wildcard."""
+
+    type_url: str
+    names: tuple[str, ...]
+
+
+class Acked(Struct, frozen=True):
+    """The client took `versions` (name to version; None: it took the removal)."""
+
+    type_url: str
+    versions: Mapping[str, str | None]
+
+
+class Nacked(Struct, frozen=True):
+    """The client refused a response that carried `versions`, for the reason in `message` (the client's words)."""
+
+    type_url: str
+    versions: Mapping[str, str | None]
+    message: str
+
+    @property
+    def culprit(self) -> str | None:
+        """The resource at fault, where the response carried only one. Others are sent again until it is found."""
+        return next(iter(self.versions)) if len(self.versions) == 1 else None
+
+
+class Oversized(Struct, frozen=True):
+    """A resource was kept back because it alone is larger (`size`, bytes) than a response may be."""
+
+    type_url: str
+    name: str
+    version: str
+    size: int
+
+
+Event: TypeAlias = Subscribed | Unsubscribed | Acked | Nacked | Oversized
+
+
+class Limits(Struct, frozen=True):
+    """What one client may ask of one stream, and how large an answer may be (bytes)."""
+
+    types: int = 32
+    subscriptions: int = 100_000
+    names_per_request: int = 50_000
+    name_length: int = 2_048
+    response_bytes: int = 3_500_000
+
+
+class ProtocolError(Exception):
+    """The client broke the protocol: its stream ends with INVALID_ARGUMENT and this message."""
