@@ -6,7 +6,11 @@ Source: GEP-2257. One to four numbers of up to five digits, each with its unit: 
 import re
 from datetime import timedelta
 
-PATTERN = r"^(?:[0-9]{1,5}(?:h|m|s|ms)){1,4}$"
+SCHEMA = {
+    "type": "string",
+    "pattern": r"^(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}$(?!\n)",
+    "description": "a duration such as 10s, 1h30m or 500ms",
+}
 
 _PART = re.compile(r"([0-9]{1,5})(h|ms|m|s)")
 _WHOLE = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}", re.ASCII)
