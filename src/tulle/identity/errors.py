@@ -7,6 +7,7 @@
       Denied             the caller is known, or not, and may not have what it asked for
       Untrusted          the control plane could not prove who it is; nothing secret was sent to it
       Unavailable        the control plane does not answer; try again later
+      Damaged            a file that this program wrote does not hold what it wrote
       UnsafeFile         a secret file or its directory is open to others, or somebody else's
 
 Messages are for people and hold no secret.
@@ -38,6 +39,10 @@ class Untrusted(IdentityError):
 
 
 class Unavailable(IdentityError):
+    pass
+
+
+class Damaged(IdentityError):
     pass
 
 

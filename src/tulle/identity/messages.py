@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tulle.identity.secret import Secret
 from tulle.model.problem import Problem
+from tulle.model.workload import Workload
 
 SERVICE = "tulle.v1.Node"
 
@@ -57,10 +58,10 @@ class CertificateReply(Struct, frozen=True):
 
 
 class ReportRequest(Struct, frozen=True):
-    """All workloads of the calling node: what is missing has gone. Each is the JSON of a Workload resource."""
+    """All workloads of the calling node: what is missing has gone."""
 
     node: str
-    workloads: tuple[msgspec.Raw, ...]
+    workloads: tuple[Workload, ...]
 
 
 class ReportReply(Struct, frozen=True):

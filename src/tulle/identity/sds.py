@@ -1,0 +1,51 @@
+"""Makes the secrets that proxies ask for: certificates by SPIFFE ID, and the trust bundle.
+
+Pure, like everything that makes xDS. The names are fixed: listeners and clusters of all proxies refer to them.
+"""
+
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_spiffe_validator_config_pb2
+from google.protobuf.message import Message
+
+from tulle.identity.svid import Svid
+from tulle.xds.resource import Resource, resource
+from tulle.xds.type_urls import PREFIX, SECRET
+
+TRUST_BUNDLE = "trust-bundle"
+_SPIFFE_VALIDATOR = "envoy.tls.cert_validator.spiffe"
+_SPIFFE_VALIDATOR_TYPE = PREFIX + "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
+
+
+def certificate_secret(svid: Svid) -> Resource:
+    """The TLS certificate named by its SPIFFE ID. The body holds the private key: it goes to the proxy and nowhere
+    else, neither to a log nor to a disk."""
+    certificate = common_pb2.TlsCertificate(
+        certificate_chain=_inline(svid.chain_pem.encode()), private_key=_inline(svid.key.reveal())
+    )
+    name = str(svid.identity)
+    return _secret(name, secret_pb2.Secret(name=name, tls_certificate=certificate))
+
+
+def trust_bundle_secret(trust_domain: str, bundle_pem: str) -> Resource:
+    """The validation context: a peer needs a certificate from `bundle_pem` with a SPIFFE ID in `trust_domain`. Whose
+    ID it may be is added by listeners and clusters."""
+    bundle = _inline(bundle_pem.encode())
+    spiffe = tls_spiffe_validator_config_pb2.SPIFFECertValidatorConfig()
+    spiffe.trust_domains.add(name=trust_domain, trust_bundle=bundle)
+    context = common_pb2.CertificateValidationContext(trusted_ca=bundle)
+    context.custom_validator_config.name = _SPIFFE_VALIDATOR
+    context.custom_validator_config.typed_config.type_url = _SPIFFE_VALIDATOR_TYPE
+    context.custom_validator_config.typed_config.value = _bytes(spiffe)
+    return _secret(TRUST_BUNDLE, secret_pb2.Secret(name=TRUST_BUNDLE, validation_context=context))
+
+
+def _secret(name: str, secret: secret_pb2.Secret) -> Resource:
+    return resource(SECRET, name, _bytes(secret))
+
+
+def _inline(content: bytes) -> base_pb2.DataSource:
+    return base_pb2.DataSource(inline_bytes=content)
+
+
+def _bytes(message: Message) -> bytes:
+    return message.SerializeToString(deterministic=True)
