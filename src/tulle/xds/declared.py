@@ -44,7 +44,7 @@ OnDemandSecret = _declare(
         _FIELD(name="prefetch_secret_names", number=3, label=_FIELD.LABEL_REPEATED, type=_FIELD.TYPE_STRING),
     ),
 )
-"""Chooses the certificate of each connection by name. ON_DEMAND_SECRET is the extension's name."""
+"""Chooses the certificate of each connection by name."""
 
 FilterStateOverride = _declare(
     f"{_TLS}.cert_mappers.filter_state_override.v3",
@@ -53,5 +53,6 @@ FilterStateOverride = _declare(
 )
 """Names the certificate by filter state of the downstream connection, or `default_value`."""
 
-ON_DEMAND_SECRET = "envoy.tls.certificate_selectors.on_demand_secret"
-FILTER_STATE_OVERRIDE = "envoy.tls.upstream_certificate_mappers.filter_state_override"
+# The names of the extensions that take these messages.
+SELECTOR = "envoy.tls.certificate_selectors.on_demand_secret"
+MAPPER = "envoy.tls.upstream_certificate_mappers.filter_state_override"

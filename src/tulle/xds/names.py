@@ -29,7 +29,7 @@ from tulle.xds import type_urls
 TRUST_BUNDLE: Final = "trust-bundle"
 """The secret with the roots that peers are checked against. Every other secret is named by its SPIFFE ID."""
 
-NO_SECRET: Final = "no-identity"
+NO_IDENTITY: Final = "no-identity"
 """A secret that nobody ever serves: what a connection without an identity asks for, so that it fails."""
 
 PLACEHOLDER_AUTHORITY: Final = "placeholder.invalid"
@@ -112,7 +112,7 @@ def tcp_cluster_pattern(client_namespace: str) -> str:
 def _listener(name: str) -> ListenerKey | None:
     match name.split("/"):
         case [("inbound" | "outbound") as direction, namespace, workload] if _is_owned(namespace, _NAME, workload):
-            return ListenerKey(WorkloadName(namespace, workload), direction)  # type: ignore[arg-type]
+            return ListenerKey(WorkloadName(namespace, workload), direction)
     return None
 
 

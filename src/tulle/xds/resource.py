@@ -30,3 +30,10 @@ def resource(type_url: str, name: str, body: bytes, aliases: tuple[str, ...] = (
     envelope.resource.value = body
     response = discovery_pb2.DeltaDiscoveryResponse(resources=[envelope])
     return Resource(type_url, name, version, body, response.SerializeToString(deterministic=True), aliases)
+
+
+def nothing(type_url: str, name: str, aliases: tuple[str, ...]) -> Resource:
+    """Says that there is nothing by this name: a resource without a body, which Envoy takes for an answer."""
+    envelope = discovery_pb2.Resource(name=name, version="-", aliases=aliases)
+    response = discovery_pb2.DeltaDiscoveryResponse(resources=[envelope])
+    return Resource(type_url, name, "-", b"", response.SerializeToString(deterministic=True), aliases)

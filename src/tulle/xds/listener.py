@@ -1,0 +1,139 @@
+"""A workload's two listeners: one inside its namespace for what it sends, one at its mesh address.
+
+Envoy changes filter chains in place, and only the changed ones drain. A change of any other field of a listener
+closes all its connections, so none of those depends on anything that changes while the workload lives.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Final
+
+from envoy.config.core.v3.address_pb2 import Address, CidrRange, SocketAddress
+from envoy.config.core.v3.base_pb2 import INBOUND, OUTBOUND
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain, FilterChainMatch, ListenerFilter
+from envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
+from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from tulle.model import vips
+from tulle.model.keys import LocalClusterKey
+from tulle.model.names import WorkloadPort
+from tulle.view.types import CapturedPort, InboundListenerView, OutboundListenerView, PortProtocol
+from tulle.xds import http_connection, limits, tcp_connection, type_urls
+from tulle.xds.features import identity, mtls, on_demand
+from tulle.xds.filter_order import network_filters
+from tulle.xds.names import name_of
+from tulle.xds.packing import packed
+from tulle.xds.resource import Resource, resource
+
+CAPTURE_PORT: Final = 15001
+
+_HTTP_RANGE: Final = (str(vips.HTTP_V4), str(vips.HTTP_V6))
+_TCP_RANGE: Final = (str(vips.TCP_V4), str(vips.TCP_V6))
+
+
+def outbound(view: OutboundListenerView) -> Resource:
+    listener = Listener(
+        name=name_of(view.key)[1],
+        address=_inside("127.0.0.1", view.network),
+        additional_addresses=[AdditionalAddress(address=_inside("::1", view.network))],
+        traffic_direction=OUTBOUND,
+        enable_reuse_port=BoolValue(value=False),
+        per_connection_buffer_limit_bytes=UInt32Value(value=limits.BUFFER_BYTES),
+        listener_filters=[
+            ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=packed(OriginalDst()))
+        ],
+        filter_chains=_captured_chains(view),
+        default_filter_chain=_passthrough_chain(view),
+    )
+    return _resource(listener)
+
+
+def inbound(view: InboundListenerView) -> Resource:
+    """A chain for each port of the application; who asks for anything else finds no chain and is cut off."""
+    listener = Listener(
+        name=name_of(view.key)[1],
+        address=_address(view.address, view.port),
+        traffic_direction=INBOUND,
+        enable_reuse_port=BoolValue(value=False),
+        per_connection_buffer_limit_bytes=UInt32Value(value=limits.BUFFER_BYTES),
+        listener_filters=[
+            ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=packed(TlsInspector()))
+        ],
+        listener_filters_timeout=limits.HANDSHAKE,
+        socket_options=limits.downstream_keepalive(),
+        filter_chains=[_application_chain(view, port) for port in view.ports],
+    )
+    return _resource(listener)
+
+
+def _captured_chains(view: OutboundListenerView) -> list[FilterChain]:
+    """The two ranges, and the exceptions. Envoy looks at the port first and never looks back: where an exception
+    names a port, connections to that port see only the chains that name it, so the ranges are said again for it."""
+    chains = [_captured_chain(view, "http", _HTTP_RANGE), _captured_chain(view, "tcp", _TCP_RANGE)]
+    for port in sorted({exception.port for exception in view.exceptions}):
+        chains.append(_captured_chain(view, "http", _HTTP_RANGE, port))
+        chains.append(_captured_chain(view, "tcp", _TCP_RANGE, port))
+    chains.extend(_exception_chain(view, exception) for exception in view.exceptions)
+    return chains
+
+
+def _exception_chain(view: OutboundListenerView, exception: CapturedPort) -> FilterChain:
+    return _captured_chain(view, exception.protocol, exception.addresses, exception.port)
+
+
+def _captured_chain(
+    view: OutboundListenerView, protocol: PortProtocol, ranges: tuple[str, ...], port: int | None = None
+) -> FilterChain:
+    match = FilterChainMatch(prefix_ranges=_cidrs(ranges))
+    if port is not None:
+        match.destination_port.value = port
+    caller = identity.caller(view.identity)
+    if protocol == "tcp":
+        filters = network_filters([caller, on_demand.tcp_cluster(view.client_namespace)], tcp_connection.captured())
+    else:
+        filters = network_filters([caller], http_connection.outbound(view.client_namespace))
+    where = ranges[0] if port is None else f"{ranges[0]}:{port}"
+    return FilterChain(
+        name=f"{'tcp' if protocol == 'tcp' else 'http'} {where}", filter_chain_match=match, filters=filters
+    )
+
+
+def _passthrough_chain(view: OutboundListenerView) -> FilterChain | None:
+    if view.passthrough is None:
+        return None
+    _, cluster = name_of(view.passthrough)
+    return FilterChain(name="passthrough", filters=network_filters([], tcp_connection.passthrough(cluster)))
+
+
+def _application_chain(view: InboundListenerView, port: WorkloadPort) -> FilterChain:
+    _, cluster = name_of(LocalClusterKey(port))
+    return FilterChain(
+        name=port.sni,
+        filter_chain_match=FilterChainMatch(server_names=[port.sni]),
+        transport_socket=mtls.server(view.identity),
+        transport_socket_connect_timeout=limits.HANDSHAKE,
+        filters=network_filters([], tcp_connection.inbound(cluster)),
+    )
+
+
+def _cidrs(ranges: Iterable[str]) -> list[CidrRange]:
+    networks = [ip_network(text) for text in ranges]
+    return [
+        CidrRange(address_prefix=str(n.network_address), prefix_len=UInt32Value(value=n.prefixlen)) for n in networks
+    ]
+
+
+def _inside(address: str, network: str) -> Address:
+    return Address(
+        socket_address=SocketAddress(address=address, port_value=CAPTURE_PORT, network_namespace_filepath=network)
+    )
+
+
+def _address(address: str, port: int) -> Address:
+    return Address(socket_address=SocketAddress(address=address, port_value=port))
+
+
+def _resource(listener: Listener) -> Resource:
+    return resource(type_urls.LISTENER, listener.name, listener.SerializeToString(deterministic=True))
