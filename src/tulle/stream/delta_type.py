@@ -21,6 +21,7 @@ from tulle.stream.protocol import (
     Source,
     Subscribed,
     Unsubscribed,
+    culprit,
 )
 from tulle.xds.resource import Resource
 
@@ -155,17 +156,16 @@ class DeltaType:
     def _refuse(self, versions: Mapping[str, str | None], error: str) -> None:
         known = [name for name in versions if self.wants(name) or name in self.held]
         self._uncertain.update(known)
-        if len(versions) == 1:
-            self._rejected.update((name, versions[name]) for name in known)
-            return
-        named = [name for name in known if name in error]
-        others = [name for name in known if name not in error]
-        if len(others) == len(versions):
-            half = len(others) // 2
-            groups = [tuple(others[:half]), tuple(others[half:])]
+        guilty = culprit(versions)
+        if guilty is not None:
+            if guilty in known:
+                self._rejected[guilty] = versions[guilty]
+            groups = [[name for name in known if name != guilty]]
+        elif any(name in error for name in known):
+            groups = [[name for name in known if name not in error], *([name] for name in known if name in error)]
         else:
-            groups = [tuple(others), *((name,) for name in named)]
-        self._retries.extendleft(reversed([group for group in groups if group]))
+            groups = [known[::2], known[1::2]]
+        self._retries.extendleft(tuple(group) for group in reversed(groups) if group)
 
     # What the source says
 

@@ -73,7 +73,15 @@ class Nacked(Struct, frozen=True):
     @property
     def culprit(self) -> str | None:
         """The resource at fault, where the response carried only one. Others are sent again until it is found."""
-        return next(iter(self.versions)) if len(self.versions) == 1 else None
+        return culprit(self.versions)
+
+
+def culprit(versions: Mapping[str, str | None]) -> str | None:
+    """The name that made a client refuse a response of `versions`: the only one, removals left aside."""
+    if len(versions) == 1:
+        return next(iter(versions))
+    upserts = [name for name, version in versions.items() if version is not None]
+    return upserts[0] if len(upserts) == 1 else None
 
 
 class Oversized(Struct, frozen=True):
