@@ -10,6 +10,7 @@ from tulle.cli.errors import Failure
 
 SUFFIXES = (".yaml", ".yml")
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 
 
 class SourceFile(Struct, frozen=True):
@@ -45,6 +46,6 @@ def _read(name: str) -> SourceFile:
     except OSError as error:
         raise Failure(f"{name}: {error.strerror}") from error
     try:
-        return SourceFile("<stdin>" if name == STDIN else name, data.decode())
+        return SourceFile(STDIN_NAME if name == STDIN else name, data.decode())
     except UnicodeDecodeError as error:
         raise Failure(f"{name}: is not UTF-8 (byte {error.start})") from error

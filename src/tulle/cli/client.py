@@ -1,0 +1,113 @@
+"""Speaks HTTP with the control plane: over the socket of this host, or over TLS with a token."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from ssl import SSLError, create_default_context
+from typing import TypeVar
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from tulle.api.paths import run_paths
+from tulle.cli.errors import Failure, Unreachable
+from tulle.model.problem import Problem
+
+T = TypeVar("T")
+
+TIMEOUT = httpx.Timeout(30, connect=5)
+
+
+class Refusal(Struct, frozen=True):
+    """What the control plane says where it does not do what it was asked. Source: RFC 9457."""
+
+    detail: str
+    reason: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+class Refused(Failure):
+    """The control plane answered, and did not do it."""
+
+    def __init__(self, status: int, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.status = status
+        self.problems = refusal.problems
+
+
+class ControlPlane:
+    """One connection to a control plane. Methods raise Refused, or Unreachable."""
+
+    def __init__(self, http: httpx.Client, where: str) -> None:
+        self._http = http
+        self._where = where
+
+    def get(self, path: str, kind: type[T], query: Mapping[str, str] | None = None) -> T:
+        return self._ask("GET", path, kind, query)
+
+    def post(self, path: str, body: bytes, kind: type[T], query: Mapping[str, str] | None = None) -> T:
+        return self._ask("POST", path, kind, query, body)
+
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
+        self._exchange("DELETE", path, query)
+
+    def _ask(
+        self, method: str, path: str, kind: type[T], query: Mapping[str, str] | None, body: bytes | None = None
+    ) -> T:
+        response = self._exchange(method, path, query, body)
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise Failure(
+                f"the answer of {self._where} to {method} {path} is not understood: {error}",
+                "is the control plane of another version? compare `tulle version` there and here",
+            ) from error
+
+    def _exchange(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None = None
+    ) -> httpx.Response:
+        headers = {} if body is None else {"content-type": "application/json"}
+        try:
+            response = self._http.request(method, path, params=query, content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise Unreachable(f"no control plane answers at {self._where}: {error}", _hint(self._where)) from error
+        if response.is_error:
+            raise Refused(response.status_code, _refusal(response))
+        return response
+
+
+def connect(server: str, token_file: Path | None, ca_file: Path | None) -> ControlPlane:
+    """The control plane at `server`, or that of this host where it is empty. Raises Failure for unreadable files."""
+    if not server:
+        path = run_paths(os.environ, os.getuid()).api_socket
+        transport = httpx.HTTPTransport(uds=str(path))
+        return ControlPlane(httpx.Client(transport=transport, base_url="http://localhost", timeout=TIMEOUT), str(path))
+    if not server.startswith("https://"):
+        raise Failure(f"--server {server}: only https is spoken", "write https://host:port")
+    headers = {"authorization": f"Bearer {_token(token_file)}"} if token_file else {}
+    try:
+        context = create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, SSLError) as error:
+        raise Failure(f"--ca-file {ca_file}: {error}") from error
+    return ControlPlane(httpx.Client(verify=context, base_url=server, headers=headers, timeout=TIMEOUT), server)
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise Failure(f"--token-file {path}: {error.strerror}") from error
+
+
+def _refusal(response: httpx.Response) -> Refusal:
+    try:
+        return msgspec.json.decode(response.content, type=Refusal)
+    except msgspec.DecodeError:
+        return Refusal(f"the control plane answered {response.status_code} {response.reason_phrase}")
+
+
+def _hint(where: str) -> str:
+    if where.startswith("https://"):
+        return "check the address, --ca-file, and whether `tulle server` runs there"
+    return "start one with `tulle up` or `tulle server`, or name another with --server or TULLE_RUN_DIR"
