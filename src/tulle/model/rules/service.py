@@ -1,0 +1,31 @@
+"""Rules for services."""
+
+from collections.abc import Iterator
+
+from tulle.model.problem import Problem
+from tulle.model.rules.unique import repeated
+from tulle.model.service import ServiceSpec
+from tulle.model.tree import below
+
+HEADLESS = "None"
+
+
+def service_problems(spec: ServiceSpec) -> Iterator[Problem]:
+    if spec.cluster_ip == HEADLESS or HEADLESS in spec.cluster_ips:
+        message = "headless services are not served yet: a service needs a virtual address"
+        yield Problem("spec.clusterIP", message, "remove it and one is given out")
+    if not spec.ports and spec.type != "ExternalName":
+        yield Problem("spec.ports", "a service needs at least one port", "ports: [{name: http, port: 80}]")
+    if spec.type == "ExternalName" and not spec.external_name:
+        yield Problem("spec.externalName", "`externalName` is missing, which the type ExternalName needs")
+    yield from _port_problems(spec)
+
+
+def _port_problems(spec: ServiceSpec) -> Iterator[Problem]:
+    if len(spec.ports) > 1:
+        for index, port in enumerate(spec.ports):
+            if not port.name:
+                at = below(below("spec.ports", index), "name")
+                yield Problem(at, "`name` is missing: every port needs one where there are several")
+    yield from repeated((port.name for port in spec.ports), "spec.ports", "name")
+    yield from repeated((f"{port.port}/{port.protocol}" for port in spec.ports), "spec.ports", "port")
