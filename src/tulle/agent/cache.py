@@ -23,19 +23,15 @@ _FORMAT = b"tulle xds cache 1\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-class CachedResource(Struct, frozen=True, array_like=True):
-    """One resource as the control plane sent it; type and name are where it is kept."""
-
-    version: str
-    body: bytes
-    aliases: tuple[str, ...] = ()
-
-
 class CacheContents(Struct, frozen=True):
-    """What a proxy was configured with. `resources`: type URL -> name -> resource. `roots`: type URL -> the names that
-    the control plane gave for the wildcard, so that the same can be given without it."""
+    """What a proxy was configured with: type URL -> name -> the `wire` of the resource.
 
-    resources: Mapping[str, Mapping[str, CachedResource]] = {}
+    `good` is what the proxy took, `unproven` what arrived while it was away; `roots` are the names that the control
+    plane gave for the wildcard, so that the same can be given without it.
+    """
+
+    good: Mapping[str, Mapping[str, bytes]] = {}
+    unproven: Mapping[str, Mapping[str, bytes]] = {}
     roots: Mapping[str, tuple[str, ...]] = {}
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tulle.agent.cache import CacheContents, CachedResource, CacheFile, WriteBehind, _decode, _encode
+from tulle.agent.cache import CacheContents, CacheFile, WriteBehind, _decode, _encode
 
 CONTENTS = CacheContents(
-    resources={"type/Cluster": {"a": CachedResource("v1", b"\x00body", ("alias",)), "b": CachedResource("v2", b"")}},
+    good={"type/Cluster": {"a": b"\x00wire", "b": b""}},
+    unproven={"type/Cluster": {"a": b"newer"}},
     roots={"type/Cluster": ("a",)},
 )
 

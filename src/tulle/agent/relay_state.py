@@ -1,0 +1,287 @@
+"""Decides what a proxy is told and what the control plane is told, without I/O.
+
+The proxy's stream and the control plane's are two conversations with a memory between them: each may end and start
+again at any time, and what the proxy is served never depends on the other being there. Feed it what happened and
+carry out the outputs. A relay for nobody but the agent itself is the same thing without a proxy: what arrives is kept
+as it is.
+
+Source: Envoy's xDS protocol documentation, "Incremental xDS".
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tulle.agent.cache import CacheContents
+from tulle.agent.relay_type import Flight, RelayType
+from tulle.agent.upstream_messages import FromUpstream, ToUpstream
+from tulle.stream.protocol import (
+    ABSENT,
+    PENDING,
+    WILDCARD,
+    Absent,
+    Acked,
+    Event,
+    Nacked,
+    Oversized,
+    Pending,
+    Subscribed,
+    Unsubscribed,
+)
+from tulle.xds.resource import Resource
+
+
+class Changed(Struct, frozen=True):
+    """The proxy's session may answer differently about these names."""
+
+    type_url: str
+    names: tuple[str, ...]
+    roots: bool = False
+
+
+class Save(Struct, frozen=True):
+    """The contents to keep on disk have changed."""
+
+
+Output: TypeAlias = ToUpstream | Changed | Save
+
+
+Fallback: TypeAlias = Callable[[str, str], Resource | Absent | Pending]
+"""What to say of a resource (type URL, name) that is not known while the control plane is away."""
+
+
+def wait(type_url: str, name: str) -> Pending:
+    """The fallback that has nothing to say."""
+    return PENDING
+
+
+class RelayState:
+    """The memory between one proxy and the control plane; a `Source` for the proxy's session."""
+
+    def __init__(self, contents: CacheContents, fallback: Fallback = wait) -> None:
+        self._fallback = fallback
+        self._types: dict[str, RelayType] = {}
+        self._upstream = False
+        self._proxy = False
+        self._away = False
+        for type_url in sorted({*contents.good, *contents.unproven, *contents.roots}):
+            self._type(type_url).load(
+                contents.good.get(type_url, {}), contents.unproven.get(type_url, {}), contents.roots.get(type_url)
+            )
+
+    # What the proxy's session asks
+
+    def get(self, type_url: str, name: str) -> Resource | Absent | Pending:
+        state = self._types.get(type_url)
+        if state is not None:
+            if (newest := state.newest(name)) is not None:
+                return newest
+            if name in state.absent:
+                return ABSENT
+            if name in state.refused:
+                return self._fallback(type_url, name)
+        return self._fallback(type_url, name) if self._away else PENDING
+
+    def roots(self, type_url: str) -> tuple[str, ...] | Pending:
+        state = self._types.get(type_url)
+        if state is None or state.roots is None:
+            return PENDING
+        return tuple(sorted(name for name in state.roots if state.newest(name) is not None))
+
+    # What is kept
+
+    def contents(self) -> CacheContents:
+        types = self._types.values()
+        return CacheContents(
+            good={t.type_url: {name: r.wire for name, r in t.good.items()} for t in types if t.good},
+            unproven={t.type_url: {name: r.wire for name, r in t.candidates.items()} for t in types if t.candidates},
+            roots={t.type_url: tuple(sorted(t.roots)) for t in types if t.roots is not None},
+        )
+
+    @property
+    def refusals(self) -> tuple[tuple[str, str, str], ...]:
+        """(type URL, name, the proxy's words) of everything that the proxy refused and that is still current."""
+        return tuple(
+            (state.type_url, name, tuple(versions.values())[-1])
+            for state in self._types.values()
+            for name, versions in sorted(state.refused.items())
+        )
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The types of which the control plane is waiting for the proxy's word."""
+        return tuple(state.type_url for state in self._types.values() if state.flights)
+
+    # What the control plane does
+
+    def upstream_opened(self) -> list[Output]:
+        """A new stream: says what is wanted and what is known already."""
+        self._upstream = True
+        outputs: list[Output] = []
+        for state in self._types.values():
+            state.flights.clear()
+            state.started = False
+            outputs += self._ask(state, ())
+        return outputs
+
+    def upstream_lost(self) -> None:
+        self._upstream = False
+        for state in self._types.values():
+            state.flights.clear()
+            state.started = False
+
+    def set_away(self, away: bool) -> list[Output]:
+        """Whether the control plane is given up for now: what is not known gets its fallback until it is back."""
+        if away == self._away:
+            return []
+        self._away = away
+        return [
+            Changed(state.type_url, tuple(sorted(state.missing))) for state in self._types.values() if state.missing
+        ]
+
+    def received(self, response: FromUpstream) -> list[Output]:
+        state = self._type(response.type_url)
+        flight = Flight(response.nonce)
+        changed: set[str] = set()
+        roots_before = state.roots.copy() if state.roots is not None else None
+        if state.wildcard and state.roots is None:
+            state.roots = set()
+        for resource in response.upserts:
+            if resource.name not in state.explicit:
+                # Sent for the wildcard, or after its subscription was given up.
+                if state.roots is None:
+                    continue
+                state.roots.add(resource.name)
+            if state.upsert(resource, proxy_answers=self._proxy, flight=flight):
+                changed.add(resource.name)
+        dropped = [name for name in response.removed if self._remove(state, name)]
+        changed.update(response.removed)
+        state.flights.append(flight)
+        outputs: list[Output] = []
+        roots_changed = state.roots != roots_before
+        if changed or roots_changed:
+            outputs += [Changed(response.type_url, tuple(sorted(changed)), roots_changed), Save()]
+        return outputs + self._answer(state) + self._give_up(state, dropped)
+
+    def _remove(self, state: RelayType, name: str) -> bool:
+        """Returns whether nobody wants to hear of the name any more."""
+        state.remove(name)
+        return name in state.explicit and name not in state.wanted
+
+    # What the proxy does
+
+    def proxy_connected(self) -> None:
+        self._proxy = True
+
+    def proxy_lost(self) -> list[Output]:
+        """What it took is kept, what is new is kept unproven, and the control plane need not wait for its word."""
+        self._proxy = False
+        outputs: list[Output] = []
+        for state in self._types.values():
+            unknown = [name for name in state.wanted & state.explicit if state.newest(name) is None]
+            state.wanted, state.wants_roots = set(), False
+            state.absent.clear()
+            state.stop_waiting()
+            outputs += self._answer(state) + self._give_up(state, unknown)
+        return outputs
+
+    def heard(self, event: Event) -> list[Output]:
+        """What the proxy's session says that the proxy did."""
+        match event:
+            case Subscribed(type_url, names):
+                return self.want(type_url, names)
+            case Unsubscribed(type_url, names):
+                return self._unwant(type_url, names)
+            case Acked(type_url, versions):
+                return self.proxy_has(type_url, versions)
+            case Nacked():
+                return self._refused(event)
+            case Oversized(type_url, name, version, size):
+                return self._refuse(type_url, name, version, f"{name}: {size} bytes are more than a response may have")
+
+    def want(self, type_url: str, names: Iterable[str]) -> list[Output]:
+        state = self._type(type_url)
+        new = []
+        for name in names:
+            if name == WILDCARD:
+                state.wants_roots = True
+                if not state.wildcard:
+                    state.wildcard = True
+                    new.append(name)
+                continue
+            state.wanted.add(name)
+            if name not in state.explicit and (state.roots is None or name not in state.roots):
+                state.explicit.add(name)
+                new.append(name)
+        return self._ask(state, new)
+
+    def proxy_has(self, type_url: str, versions: Mapping[str, str | None]) -> list[Output]:
+        """The proxy has these versions, because it took them or because it said so when it connected."""
+        state = self._type(type_url)
+        proven = [name for name, version in versions.items() if version is not None and state.taken(name, version)]
+        return [*([Save()] if proven else []), *self._answer(state)]
+
+    def _unwant(self, type_url: str, names: Iterable[str]) -> list[Output]:
+        state = self._type(type_url)
+        dropped = []
+        for name in names:
+            if name == WILDCARD:
+                # The roots are what the proxy starts with the next time; they are kept up to date for then.
+                state.wants_roots = False
+                continue
+            state.wanted.discard(name)
+            if name in state.explicit:
+                state.forget(name)
+                dropped.append(name)
+        state.stop_waiting(names)
+        return [*([Save()] if dropped else []), *self._answer(state), *self._give_up(state, dropped)]
+
+    def _refused(self, event: Nacked) -> list[Output]:
+        # A response with several resources is sent again in parts until the one at fault is found.
+        name = event.culprit
+        version = event.versions[name] if name is not None else None
+        if name is None or version is None:
+            return []
+        return self._refuse(event.type_url, name, version, event.message)
+
+    def _refuse(self, type_url: str, name: str, version: str, message: str) -> list[Output]:
+        state = self._type(type_url)
+        outputs: list[Output] = [Changed(type_url, (name,)), Save()]
+        if state.refuse(name, version, message):
+            return outputs + self._answer(state)
+        if self._upstream and state.started:
+            # It was acknowledged while the proxy was away. Asked for again, it comes again, and can be refused.
+            outputs.append(ToUpstream(type_url, subscribe=(name,)))
+        return outputs
+
+    # What the control plane is told
+
+    def _ask(self, state: RelayType, names: Iterable[str]) -> list[Output]:
+        if not self._upstream:
+            return []
+        if state.started:
+            return [ToUpstream(state.type_url, subscribe=tuple(names))] if names else []
+        wildcard = (WILDCARD,) if state.wildcard else ()
+        subscribe = (*wildcard, *sorted(state.explicit))
+        if not subscribe:
+            return []
+        state.started = True
+        return [ToUpstream(state.type_url, subscribe=subscribe, held=state.held_versions(proven_only=self._proxy))]
+
+    def _answer(self, state: RelayType) -> list[Output]:
+        return [
+            ToUpstream(state.type_url, nonce=flight.nonce, error=flight.error)
+            for flight in state.take_answered()
+            if self._upstream
+        ]
+
+    def _give_up(self, state: RelayType, names: Iterable[str]) -> list[Output]:
+        dropped = tuple(names)
+        state.explicit.difference_update(dropped)
+        if not dropped or not self._upstream or not state.started:
+            return []
+        return [ToUpstream(state.type_url, unsubscribe=dropped)]
+
+    def _type(self, type_url: str) -> RelayType:
+        return self._types.setdefault(type_url, RelayType(type_url))

@@ -1,0 +1,157 @@
+"""Knows what a relay holds of one xDS type: what is proven, what is new, what was refused, who wants what.
+
+A resource from the control plane is a candidate until the proxy has taken it; then it is good. The last good one is
+what the relay goes back to when the proxy refuses a newer one.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from tulle.agent.received import from_wire
+from tulle.xds.resource import Resource
+
+_REFUSALS_PER_NAME = 16
+
+
+class Flight:
+    """A response of the control plane that waits for the proxy's word on `waiting` (name to version)."""
+
+    def __init__(self, nonce: str) -> None:
+        self.nonce = nonce
+        self.waiting: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
+
+    @property
+    def error(self) -> str | None:
+        """What to answer the control plane: None acknowledges. A refused resource is always named, so that the
+        control plane knows which of the others it may send again."""
+        if not self.refusals:
+            return None
+        return "\n".join(text if name in text else f"{name}: {text}" for name, text in sorted(self.refusals.items()))
+
+
+class RelayType:
+    """One type. Names are in `explicit` when the control plane is asked for them by name: those that the proxy wants
+    (`wanted`) and those that are kept for its next start."""
+
+    def __init__(self, type_url: str) -> None:
+        self.type_url = type_url
+        self.good: dict[str, Resource] = {}
+        self.candidates: dict[str, Resource] = {}
+        # Name -> version -> the proxy's words. More than one version, or two bad ones would take turns for ever.
+        self.refused: dict[str, dict[str, str]] = {}
+        self.absent: set[str] = set()
+        self.roots: set[str] | None = None
+        self.explicit: set[str] = set()
+        self.wildcard = False
+        self.wanted: set[str] = set()
+        self.wants_roots = False
+        self.flights: list[Flight] = []
+        # Whether the control plane has had the first request of this type on its present stream.
+        self.started = False
+
+    def load(self, good: Mapping[str, bytes], unproven: Mapping[str, bytes], roots: Iterable[str] | None) -> None:
+        """Takes what was cached; the control plane is asked for all of it again, by the wildcard or by name."""
+        self.good = {name: from_wire(self.type_url, wire) for name, wire in good.items()}
+        self.candidates = {name: from_wire(self.type_url, wire) for name, wire in unproven.items()}
+        if roots is not None:
+            self.roots, self.wildcard = set(roots), True
+        self.explicit = (self.good.keys() | self.candidates.keys()) - (self.roots or set())
+
+    def newest(self, name: str) -> Resource | None:
+        return self.candidates.get(name) or self.good.get(name)
+
+    def is_wanted(self, name: str) -> bool:
+        """Whether the proxy has asked for it, and so will say whether it takes it."""
+        return name in self.wanted or (self.wants_roots and self.roots is not None and name in self.roots)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """What the proxy wants and nothing is known about."""
+        return frozenset(name for name in self.wanted if self.newest(name) is None and name not in self.absent)
+
+    def held_versions(self, *, proven_only: bool) -> dict[str, str]:
+        """The versions that the control plane need not send again. `proven_only`: a proxy is about to say whether it
+        takes the newer ones, and its word can only be passed on as the answer to a response that brings them."""
+        held = dict(self.good)
+        if not proven_only:
+            held.update(self.candidates)
+        return {name: resource.version for name, resource in held.items()}
+
+    def upsert(self, resource: Resource, *, proxy_answers: bool, flight: Flight) -> bool:
+        """Takes a resource from the control plane. Returns whether the proxy's answer to it may change."""
+        name, version = resource.name, resource.version
+        self._withdraw(name)
+        self.absent.discard(name)
+        words = self.refused.get(name, {}).get(version)
+        if words is not None:
+            flight.refusals[name] = words
+            return False
+        good = self.good.get(name)
+        if good is not None and good.version == version:
+            self.refused.pop(name, None)
+            return self.candidates.pop(name, None) is not None
+        self.candidates[name] = resource
+        if proxy_answers and self.is_wanted(name):
+            flight.waiting[name] = version
+        return True
+
+    def remove(self, name: str) -> None:
+        """The control plane says that there is no such resource."""
+        self._withdraw(name)
+        self.forget(name)
+        if name in self.wanted:
+            self.absent.add(name)
+
+    def forget(self, name: str) -> None:
+        self.good.pop(name, None)
+        self.candidates.pop(name, None)
+        self.refused.pop(name, None)
+        self.absent.discard(name)
+        if self.roots is not None:
+            self.roots.discard(name)
+
+    def taken(self, name: str, version: str) -> bool:
+        """The proxy has this version. Returns whether what is good has changed."""
+        for flight in self.flights:
+            if flight.waiting.get(name) == version:
+                del flight.waiting[name]
+        candidate = self.candidates.get(name)
+        if candidate is None or candidate.version != version:
+            return False
+        self.good[name] = self.candidates.pop(name)
+        self.refused.pop(name, None)
+        return True
+
+    def refuse(self, name: str, version: str, message: str) -> bool:
+        """The proxy refused this version. Returns whether the control plane is waiting for the answer."""
+        refused = self.refused.setdefault(name, {})
+        refused[version] = message
+        if len(refused) > _REFUSALS_PER_NAME:
+            del refused[next(iter(refused))]
+        candidate = self.candidates.get(name)
+        if candidate is not None and candidate.version == version:
+            del self.candidates[name]
+        waited = False
+        for flight in self.flights:
+            if flight.waiting.get(name) == version:
+                del flight.waiting[name]
+                flight.refusals[name] = message
+                waited = True
+        return waited
+
+    def stop_waiting(self, names: Iterable[str] | None = None) -> None:
+        """The proxy will not answer about `names` (None: about anything)."""
+        for flight in self.flights:
+            for name in tuple(flight.waiting) if names is None else names:
+                flight.waiting.pop(name, None)
+
+    def take_answered(self) -> list[Flight]:
+        """The responses about which the proxy has said everything."""
+        answered = [flight for flight in self.flights if not flight.waiting]
+        self.flights = [flight for flight in self.flights if flight.waiting]
+        return answered
+
+    def _withdraw(self, name: str) -> None:
+        """A newer state of a name ends the wait for its older one."""
+        for flight in self.flights:
+            flight.waiting.pop(name, None)
