@@ -5,6 +5,7 @@ the namespace it first found at a path for ever. The mounts keep namespaces aliv
 the agent; `sweep` removes what a killed agent left.
 """
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -203,15 +204,19 @@ def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
     return made
 
 
-def dial(path: Path, port: int, address: str = "127.0.0.1", limit: float = 2.0) -> socket.socket:
+async def dial(path: Path, port: int, address: str = "127.0.0.1", limit: float = 2.0) -> socket.socket:
     """A non-blocking TCP socket connected to a port inside the namespace at `path`, within `limit` seconds.
 
     Raises OSError (ConnectionRefusedError, TimeoutError) as connect does.
     """
-
-    def connect() -> socket.socket:
-        made = socket.create_connection((address, port), timeout=limit)
-        made.setblocking(False)
-        return made
-
-    return in_namespace(path, connect)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # A socket stays in the namespace in which it was made, so only that needs the thread.
+    made = in_namespace(path, lambda: socket.socket(family, socket.SOCK_STREAM))
+    made.setblocking(False)
+    try:
+        async with asyncio.timeout(limit):
+            await asyncio.get_running_loop().sock_connect(made, (address, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
