@@ -93,3 +93,20 @@ class ProxyId(Struct, frozen=True, order=True):
             case ["sidecar", node, namespace, workload] if node and namespace and workload:
                 return cls(node, WorkloadName(namespace, workload))
         return None
+
+
+class AgentId(Struct, frozen=True, order=True):
+    """A node's agent as a client of xDS for itself: `agent~<node>` as text."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"agent~{self.node}"
+
+    @classmethod
+    def parse(cls, text: str) -> "AgentId | None":
+        """The agent that `text` names, or None where it names none."""
+        match text.split("~"):
+            case ["agent", node] if node:
+                return cls(node)
+        return None

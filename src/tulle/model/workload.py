@@ -17,12 +17,14 @@ class WorkloadPortSpec(Part, frozen=True):
 
 class WorkloadSpec(Part, frozen=True):
     """`address` and `mesh_port` are where its mutual-TLS traffic is accepted, `network` is the path of its network
-    namespace, `app` the App that it is an instance of. Without a `node` no agent has it."""
+    namespace, `host_gateway` that of the socket through which it leaves the mesh where its proxy has no network of the
+    host, `app` the App that it is an instance of. Without a `node` no agent has it."""
 
     address: IpAddress
     mesh_port: PortNumber
     node: DnsSubdomain = ""
     network: str = ""
+    host_gateway: str = ""
     service_account: DnsSubdomain = "default"
     mode: Mode = "sidecar"
     ports: tuple[WorkloadPortSpec, ...] = ()

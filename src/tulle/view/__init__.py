@@ -2,7 +2,7 @@
 
 from tulle.view.build import build
 from tulle.view.reader import Reader
-from tulle.view.roots import agent_may_ask, client_namespaces, may_ask, roots
+from tulle.view.scope import Scope, agent_may_ask, scope
 from tulle.view.types import View
 
-__all__ = ["Reader", "View", "agent_may_ask", "build", "client_namespaces", "may_ask", "roots"]
+__all__ = ["Reader", "Scope", "View", "agent_may_ask", "build", "scope"]

@@ -1,0 +1,29 @@
+"""Runs one DNS server in every workload's namespace."""
+
+import asyncio
+from pathlib import Path
+
+from tulle.agent.capture import Resolver, Upstream, bind_dns, serve_dns
+
+
+class NameServers:
+    """`tasks` is the agent's task group: a server lives until it is stopped or the agent ends."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, resolver: Resolver, upstream: Upstream) -> None:
+        self._tasks = tasks
+        self._resolver = resolver
+        self._upstream = upstream
+        self._servers: dict[Path, asyncio.Task[None]] = {}
+
+    async def serve(self, client_namespace: str, network: Path) -> None:
+        """Returns once questions in the namespace at `network` are heard."""
+        sockets = await asyncio.to_thread(bind_dns, network)
+        serving = serve_dns(sockets, client_namespace, self._resolver, self._upstream)
+        self._servers[network] = self._tasks.create_task(serving, name=f"dns {network.name}")
+
+    async def stop(self, network: Path) -> None:
+        """Ends the server in a namespace, where there is one."""
+        server = self._servers.pop(network, None)
+        if server is not None:
+            server.cancel()
+            await asyncio.wait({server})

@@ -1,0 +1,100 @@
+"""Carries out a probe from inside a workload's namespace, where the application listens and nobody else reaches it."""
+
+import asyncio
+import socket
+import tempfile
+from pathlib import Path
+
+import grpc
+import h11
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tulle.agent.capture import Launch, LaunchError, dial, start, terminate
+from tulle.agent.capture.splice import Connection, splice
+from tulle.agent.pidfd import Process
+from tulle.view.types import ExecProbeView, GrpcProbeView, HttpProbeView, ProbeView, TcpProbeView
+
+_MAX_READ = 64 * 1024
+
+
+class Prober:
+    """Probes of one workload. `command` starts a command beside the application, for exec probes."""
+
+    def __init__(self, network: Path, command: Launch) -> None:
+        self._network = network
+        self._command = command
+
+    async def check(self, probe: ProbeView) -> bool:
+        """Whether the probe succeeds within its timeout. What cannot be reached fails; nothing is raised."""
+        try:
+            async with asyncio.timeout(probe.timeout):
+                return await self._succeeds(probe)
+        except (OSError, TimeoutError, h11.ProtocolError, grpc.aio.AioRpcError, LaunchError):
+            return False
+
+    async def _succeeds(self, probe: ProbeView) -> bool:
+        match probe.check:
+            case TcpProbeView(port):
+                (await self._dial(port)).close()
+                return True
+            case HttpProbeView():
+                return await self._http(probe.check)
+            case GrpcProbeView():
+                return await self._grpc(probe.check)
+            case ExecProbeView(command):
+                return await self._exec(command)
+
+    async def _dial(self, port: int) -> socket.socket:
+        """Tries IPv4, then IPv6: an application may listen on either."""
+        try:
+            return await dial(self._network, port)
+        except ConnectionRefusedError:
+            return await dial(self._network, port, "::1")
+
+    async def _http(self, probe: HttpProbeView) -> bool:
+        """GET; a status from 200 to 399 is success, as Kubernetes has it."""
+        reader, writer = await asyncio.open_connection(sock=await self._dial(probe.port))
+        try:
+            connection = h11.Connection(h11.CLIENT)
+            headers = [("Host", f"localhost:{probe.port}"), ("User-Agent", "tulle-probe"), ("Connection", "close")]
+            request = h11.Request(method="GET", target=probe.path, headers=headers)
+            writer.write(connection.send(request) + connection.send(h11.EndOfMessage()))
+            while not isinstance(event := connection.next_event(), h11.Response):
+                if event is h11.NEED_DATA:
+                    connection.receive_data(await reader.read(_MAX_READ))
+                elif not isinstance(event, h11.InformationalResponse):
+                    return False
+            return 200 <= event.status_code < 400
+        finally:
+            writer.transport.abort()
+
+    async def _grpc(self, probe: GrpcProbeView) -> bool:
+        """The gRPC health protocol. gRPC takes addresses, not sockets: it comes in by a socket file of this probe's."""
+        with tempfile.TemporaryDirectory(prefix="tulle-probe-") as directory:
+            path = f"{directory}/grpc.sock"
+            server = await asyncio.start_unix_server(lambda r, w: self._carry(Connection(r, w), probe.port), path)
+            async with server, grpc.aio.insecure_channel(f"unix:{path}") as channel:
+                request = health_pb2.HealthCheckRequest(service=probe.service)
+                reply = await health_pb2_grpc.HealthStub(channel).Check(request)
+                return reply.status == health_pb2.HealthCheckResponse.SERVING
+
+    async def _carry(self, near: Connection, port: int) -> None:
+        try:
+            far = Connection(*await asyncio.open_connection(sock=await self._dial(port)))
+        except OSError:
+            near.abort()
+            return
+        await splice(near, far)
+
+    async def _exec(self, command: tuple[str, ...]) -> bool:
+        with tempfile.TemporaryDirectory(prefix="tulle-probe-") as directory:
+            launch = self._command._replace(command=command, record=f"{directory}/record.json")
+            launched = await start(launch, Path(directory) / "log")
+            process = Process.open(launched.process)
+            try:
+                return process is not None and await process.ended() == 0
+            finally:
+                if process is not None:
+                    process.close()
+                await terminate(launched, grace=0)
+

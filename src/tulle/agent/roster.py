@@ -1,0 +1,111 @@
+"""The workloads of this node, as the agent knows them; kept on disk so that the next agent takes them over."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tulle.identity.private_file import write_private
+from tulle.model.metadata import Metadata
+from tulle.model.names import ProxyId, SpiffeId, WorkloadName
+from tulle.model.workload import Workload, WorkloadPortSpec, WorkloadSpec, WorkloadState
+
+
+class Record(Struct, frozen=True):
+    """One workload. `app` is the name of the App it is a replica of, empty for a process that joined by itself;
+    `digest` says from which version of the App it was made."""
+
+    name: WorkloadName
+    service_account: str
+    mode: Literal["sidecar", "node"]
+    network: str
+    address: str
+    mesh_port: int
+    host_gateway: str = ""
+    app: str = ""
+    digest: str = ""
+    ports: tuple[tuple[str, int], ...] = ()
+    labels: Mapping[str, str] = {}
+    state: WorkloadState = "Starting"
+
+    def workload(self, node: str) -> Workload:
+        """The resource that the control plane is told of."""
+        return Workload(
+            metadata=Metadata(name=self.name.name, namespace=self.name.namespace, labels=self.labels),
+            spec=WorkloadSpec(
+                address=self.address,
+                mesh_port=self.mesh_port,
+                node=node,
+                network=self.network,
+                host_gateway=self.host_gateway,
+                service_account=self.service_account,
+                mode=self.mode,
+                ports=tuple(WorkloadPortSpec(port, name) for name, port in self.ports),
+                app=self.app,
+                state=self.state,
+            ),
+        )
+
+    def proxy(self, node: str) -> ProxyId:
+        """The proxy that serves this workload."""
+        return ProxyId(node, self.name) if self.mode == "sidecar" else ProxyId(node)
+
+    def identity(self, trust_domain: str) -> SpiffeId:
+        return SpiffeId(trust_domain, self.name.namespace, self.service_account)
+
+
+class Roster:
+    """All records. `version` grows with every change; `changed` waits for the next one."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._records: dict[WorkloadName, Record] = {}
+        self._waiters: list[asyncio.Event] = []
+        self.version = 0
+
+    def load(self) -> tuple[Record, ...]:
+        """What the agent before wrote down. Nothing of it is on the roster until it is added again."""
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=tuple[Record, ...])
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return ()
+
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._records[name] for name in sorted(self._records))
+
+    def get(self, name: WorkloadName) -> Record | None:
+        return self._records.get(name)
+
+    def put(self, record: Record) -> None:
+        if self._records.get(record.name) != record:
+            self._records[record.name] = record
+            self._write()
+
+    def set_state(self, name: WorkloadName, state: WorkloadState) -> None:
+        """Notes how a workload is; one that has gone meanwhile is left alone."""
+        record = self._records.get(name)
+        if record is not None:
+            self.put(replace(record, state=state))
+
+    def remove(self, name: WorkloadName) -> None:
+        if self._records.pop(name, None) is not None:
+            self._write()
+
+    async def changed(self, since: int) -> int:
+        """Waits until `version` differs from `since`; returns it."""
+        while self.version == since:
+            waiter = asyncio.Event()
+            self._waiters.append(waiter)
+            await waiter.wait()
+        return self.version
+
+    def _write(self) -> None:
+        self.version += 1
+        write_private(self._file, msgspec.json.encode(self.records()))
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set()

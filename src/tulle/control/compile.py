@@ -1,0 +1,132 @@
+"""Compiles xDS on demand: key to view to bytes, once for everybody who asks.
+
+The memo remembers which facts each view read. A change names the facts that differ; only what read one of them is
+built again, and an equal view stops there.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from tulle.model.keys import Key
+from tulle.model.names import ObjectRef, ProxyId
+from tulle.model.snapshot import Fact, Snapshot
+from tulle.view import Reader, Scope, View, build, scope
+from tulle.xds.resource import Resource
+from tulle.xds.translate import translate
+
+T = TypeVar("T")
+
+
+class _Entry(Struct, Generic[T], frozen=True):
+    value: T
+    facts: frozenset[Fact]
+
+
+class _Compiled(Struct, frozen=True):
+    view: View | None
+    resource: Resource | None
+
+
+Question: TypeAlias = Key | ProxyId
+
+
+class Changes(Struct, frozen=True):
+    """What a new snapshot changed among what was asked for: resources by key, and proxies whose scope differs."""
+
+    keys: frozenset[Key]
+    proxies: frozenset[ProxyId]
+
+
+class Compiler:
+    """The memo of one snapshot; `advance` carries it over to the next."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._compiled: dict[Key, _Entry[_Compiled]] = {}
+        self._scopes: dict[ProxyId, _Entry[Scope]] = {}
+        self._readers: defaultdict[Fact, set[Question]] = defaultdict(set)
+
+    def resource(self, key: Key) -> Resource | None:
+        """The compiled resource, or None where there is no such thing now."""
+        entry = self._compiled.get(key)
+        if entry is None:
+            entry = self._build(key, None)
+        return entry.value.resource
+
+    def scope(self, proxy: ProxyId) -> Scope:
+        entry = self._scopes.get(proxy)
+        return (entry or self._rescope(proxy)).value
+
+    def objects_of(self, key: Key) -> frozenset[ObjectRef]:
+        """The objects that the view of a key was made from: who hears when a proxy refuses it."""
+        entry = self._compiled.get(key)
+        facts = entry.facts if entry else frozenset()
+        return frozenset(f.key for f in facts if isinstance(f.key, ObjectRef) and f.key in self.snapshot.objects)
+
+    def advance(self, snapshot: Snapshot, facts: Iterable[Fact]) -> Changes:
+        """Takes the next snapshot, which differs in `facts`; builds again what rests on them."""
+        self.snapshot = snapshot
+        stale: set[Question] = set()
+        for fact in facts:
+            stale |= self._readers.get(fact, set())
+        keys, proxies = set(), set()
+        for question in stale:
+            if isinstance(question, ProxyId):
+                before = self._scopes[question]
+                if self._rescope(question).value != before.value:
+                    proxies.add(question)
+            else:
+                compiled = self._compiled[question].value
+                if self._build(question, compiled).value.resource != compiled.resource:
+                    keys.add(question)
+        return Changes(frozenset(keys), frozenset(proxies))
+
+    def forget(self, questions: Iterable[Question]) -> None:
+        """Drops what nobody asks for any more."""
+        for question in questions:
+            entry: _Entry[Scope] | _Entry[_Compiled] | None
+            if isinstance(question, ProxyId):
+                entry = self._scopes.pop(question, None)
+            else:
+                entry = self._compiled.pop(question, None)
+            if entry is not None:
+                self._unlink(question, entry.facts)
+
+    def __len__(self) -> int:
+        return len(self._compiled)
+
+    def _build(self, key: Key, before: _Compiled | None) -> _Entry[_Compiled]:
+        reader = Reader(self.snapshot)
+        view = build(reader, key)
+        if before is not None and before.view == view:
+            compiled = before
+        else:
+            compiled = _Compiled(view, translate(view) if view is not None else None)
+        entry = _Entry(compiled, frozenset(reader.facts))
+        self._relink(key, self._compiled.get(key), entry.facts)
+        self._compiled[key] = entry
+        return entry
+
+    def _rescope(self, proxy: ProxyId) -> _Entry[Scope]:
+        reader = Reader(self.snapshot)
+        entry = _Entry(scope(reader, proxy), frozenset(reader.facts))
+        self._relink(proxy, self._scopes.get(proxy), entry.facts)
+        self._scopes[proxy] = entry
+        return entry
+
+    def _relink(self, question: Question, before: _Entry[T] | None, facts: frozenset[Fact]) -> None:
+        if before is not None:
+            self._unlink(question, before.facts - facts)
+            facts = facts - before.facts
+        for fact in facts:
+            self._readers[fact].add(question)
+
+    def _unlink(self, question: Question, facts: frozenset[Fact]) -> None:
+        for fact in facts:
+            readers = self._readers[fact]
+            readers.discard(question)
+            if not readers:
+                del self._readers[fact]

@@ -1,0 +1,90 @@
+"""Follows the store: reads everything once, then each write, and publishes snapshots."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from tulle.control import guard
+from tulle.model.kinds import Resource
+from tulle.model.names import ObjectRef
+from tulle.model.parse import InvalidResource, decode_json
+from tulle.model.problem import Problem
+from tulle.model.snapshot import EMPTY, Fact, Snapshot, update
+from tulle.store.protocol import Compacted, Store, Stored
+
+log = logging.getLogger(__name__)
+
+Publish = Callable[[Snapshot, frozenset[Fact]], None]
+
+
+class Refresh:
+    """Holds the current snapshot and the problems of what the store holds.
+
+    `publish` is called with every new snapshot and the facts in which it differs from the one before, in order.
+    """
+
+    def __init__(self, store: Store, publish: Publish) -> None:
+        self._store = store
+        self._publish = publish
+        self._advanced = asyncio.Condition()
+        self.snapshot: Snapshot = EMPTY
+        self.problems: dict[ObjectRef, tuple[Problem, ...]] = {}
+        self.refusal: Problem | None = None
+
+    async def load(self) -> None:
+        """Reads the whole store and publishes it, unless the guard refuses."""
+        listing = await self._store.list()
+        listed = self._decoded((s.ref, s) for s in listing.items)
+        gone = {ref: None for ref in self.snapshot.objects if ref not in listed}
+        snapshot, facts = update(self.snapshot, {**listed, **gone}, listing.revision)
+        self.refusal = guard.refusal(self.snapshot, snapshot)
+        if self.refusal:
+            log.error("%s", self.refusal)
+            return
+        await self._advance(snapshot, facts)
+
+    async def follow(self) -> None:
+        """Publishes one snapshot per write, for ever; reads everything again where events were missed."""
+        while True:
+            try:
+                async for events in self._store.watch(self.snapshot.revision):
+                    changes = self._decoded((e.ref, e.stored) for e in events)
+                    snapshot, facts = update(self.snapshot, changes, max(e.revision for e in events))
+                    await self._advance(snapshot, facts)
+            except Compacted:
+                await self.load()
+
+    async def reached(self, revision: int) -> None:
+        """Waits until the snapshot is at least at `revision`."""
+        async with self._advanced:
+            await self._advanced.wait_for(lambda: self.snapshot.revision >= revision)
+
+    async def _advance(self, snapshot: Snapshot, facts: frozenset[Fact]) -> None:
+        async with self._advanced:
+            self.snapshot = snapshot
+            self._publish(snapshot, facts)
+            self._advanced.notify_all()
+
+    def _decoded(self, entries: Iterable[tuple[ObjectRef, Stored | None]]) -> Mapping[ObjectRef, Resource | None]:
+        """An object that cannot be read is left as it was last good, and its problems are kept for its status."""
+        decoded: dict[ObjectRef, Resource | None] = {}
+        for ref, stored in entries:
+            self.problems.pop(ref, None)
+            try:
+                decoded[ref] = _resource(stored) if stored else None
+            except InvalidResource as error:
+                self.problems[ref] = error.problems
+                log.error("%s: %s", ref, "; ".join(map(str, error.problems)))
+                if ref in self.snapshot.objects:
+                    decoded[ref] = self.snapshot.objects[ref]
+        return decoded
+
+
+def _resource(stored: Stored) -> Resource:
+    """The stored object; when it was made decides between routes, so the store's time counts."""
+    resource = decode_json(stored.body)
+    created = datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="microseconds")
+    return replace(resource, metadata=replace(resource.metadata, creation_timestamp=created))

@@ -1,0 +1,44 @@
+"""Remembers what proxies refused, and in which words, so that the objects behind it can say so."""
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from tulle.model.names import AgentId, ProxyId
+
+Client: TypeAlias = ProxyId | AgentId
+
+
+class Rejection(Struct, frozen=True):
+    """A resource that a client refused; it goes on with the version before."""
+
+    client: Client
+    type_url: str
+    name: str
+    message: str
+
+
+class Rejections:
+    """One rejection per client and resource, until the client takes it or leaves."""
+
+    def __init__(self) -> None:
+        self._by_client: dict[Client, dict[tuple[str, str], Rejection]] = {}
+
+    def refused(self, client: Client, type_url: str, name: str, message: str) -> None:
+        self._by_client.setdefault(client, {})[type_url, name] = Rejection(client, type_url, name, message)
+
+    def accepted(self, client: Client, type_url: str, versions: Mapping[str, str | None]) -> None:
+        known = self._by_client.get(client)
+        if known:
+            for name in versions:
+                known.pop((type_url, name), None)
+
+    def forget(self, client: Client) -> None:
+        self._by_client.pop(client, None)
+
+    def of(self, client: Client) -> tuple[Rejection, ...]:
+        return tuple(self._by_client.get(client, {}).values())
+
+    def all(self) -> tuple[Rejection, ...]:
+        return tuple(r for known in self._by_client.values() for r in known.values())

@@ -1,0 +1,82 @@
+"""Takes what nodes report: their workloads become resources, those that are gone are deleted."""
+
+from collections.abc import Sequence
+
+from tulle.control.refresh import Refresh
+from tulle.identity.issuer import Issuer, RegisteredWorkload
+from tulle.identity.messages import ReportReply, ReportRequest
+from tulle.identity.spiffe_id import NodeIdentity
+from tulle.model.names import ObjectRef, SpiffeId, WorkloadName
+from tulle.model.parse import encode_json
+from tulle.model.problem import Problem
+from tulle.model.snapshot import Snapshot
+from tulle.model.validate import validate
+from tulle.model.workload import Workload
+from tulle.store.protocol import Delete, Put, Store
+
+
+class Directory:
+    """Answers whose a workload is, from the newest snapshot."""
+
+    def __init__(self, refresh: Refresh, trust_domain: str) -> None:
+        self._refresh = refresh
+        self._trust_domain = trust_domain
+
+    async def workload(self, name: WorkloadName) -> RegisteredWorkload | None:
+        found = self._refresh.snapshot.workloads.get(name)
+        if found is None:
+            return None
+        identity = SpiffeId(self._trust_domain, name.namespace, found.spec.service_account)
+        return RegisteredWorkload(found.spec.node, identity)
+
+
+class Reports:
+    """`take` is the method Report of the node service."""
+
+    def __init__(self, store: Store, refresh: Refresh, issuer: Issuer) -> None:
+        self._store = store
+        self._refresh = refresh
+        self._issuer = issuer
+
+    async def take(self, peer: NodeIdentity, request: ReportRequest) -> ReportReply:
+        """Writes what differs; answers once the snapshot has it, so that certificates can be issued at once."""
+        problems: list[Problem] = []
+        allowed: list[Workload] = []
+        for workload in request.workloads:
+            found = await self._problems(peer, workload)
+            problems += found
+            if not found:
+                allowed.append(workload)
+        events = await self._store.write(changes(self._refresh.snapshot, peer.node, allowed))
+        if events:
+            await self._refresh.reached(max(e.revision for e in events))
+        return ReportReply(tuple(problems))
+
+    async def _problems(self, peer: NodeIdentity, workload: Workload) -> Sequence[Problem]:
+        where = str(workload.ref)
+        if workload.spec.node != peer.node:
+            return [Problem("spec.node", f"node {peer.node} may not report it", resource=where)]
+        known = self._refresh.snapshot.objects.get(workload.ref)
+        if isinstance(known, Workload) and known.spec.node != peer.node:
+            return [Problem("metadata.name", "a workload of another node has this name", resource=where)]
+        if not await self._issuer.may_run(peer.node, workload.metadata.namespace, workload.spec.service_account):
+            text = f"node {peer.node} may not run {workload.metadata.namespace}/{workload.spec.service_account}"
+            return [Problem("spec.serviceAccount", text, "make a join token that allows it", resource=where)]
+        return validate(workload)
+
+
+def changes(snapshot: Snapshot, node: str, workloads: Sequence[Workload]) -> tuple[Put | Delete, ...]:
+    """The writes after which the workloads of a node are exactly these."""
+    reported = {w.ref: w for w in workloads}
+    known = (snapshot.workloads[name].ref for name in snapshot.node_workloads.get(node, ()))
+    gone = [Delete(ref) for ref in known if ref not in reported]
+    return (*(Put(ref, encode_json(w)) for ref, w in reported.items() if _differs(snapshot, ref, w)), *gone)
+
+
+def _differs(snapshot: Snapshot, ref: ObjectRef, workload: Workload) -> bool:
+    known = snapshot.objects.get(ref)
+    return (
+        not isinstance(known, Workload)
+        or known.spec != workload.spec
+        or known.metadata.labels != workload.metadata.labels
+    )

@@ -1,0 +1,199 @@
+"""Serves every stream from the one compiler, and tells each what changed of what it asked for.
+
+Who asks for what is kept by key, so a change costs as much as there are clients of what it touches.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from tulle.control.compile import Changes, Compiler
+from tulle.control.rejections import Rejections
+from tulle.identity.errors import InvalidSpiffeId
+from tulle.identity.spiffe_id import NodeIdentity, parse
+from tulle.model.keys import (
+    IdentitiesClusterKey, Key, ListenerKey, LocalClusterKey, PassthroughClusterKey, VirtualHostKey,
+)
+from tulle.model.names import AgentId, ProxyId
+    ABSENT,
+    Absent,
+    Acked,
+    Event,
+    Nacked,
+    Oversized,
+    Refused,
+    Source,
+    Stream,
+    Subscribed,
+    Unsubscribed,
+)
+from tulle.stream import ABSENT, WILDCARD, Absent, Acked, Event, Nacked, Oversized, Source, Subscribed, Unsubscribed
+from tulle.stream.server import Refused, Stream
+from tulle.view import agent_may_ask
+from tulle.xds import type_urls
+from tulle.xds.names import PLACEHOLDER_AUTHORITY, key_of, name_of
+from tulle.xds.resource import Resource
+
+log = logging.getLogger(__name__)
+
+Client: TypeAlias = ProxyId | AgentId
+OwnKey: TypeAlias = ListenerKey | LocalClusterKey | IdentitiesClusterKey | PassthroughClusterKey
+"""What belongs to single workloads and goes with them, however it was asked for."""
+
+
+class ProxySource:
+    """What one proxy may see."""
+
+    def __init__(self, compiler: Compiler, proxy: ProxyId) -> None:
+        self._compiler = compiler
+        self._proxy = proxy
+
+    def get(self, type_url: str, name: str) -> Resource | Absent:
+        key = key_of(type_url, name)
+        if key is None or not self._compiler.scope(self._proxy).allows(key):
+            return ABSENT
+        return self._compiler.resource(key) or ABSENT
+
+    def roots(self, type_url: str) -> tuple[str, ...]:
+        """Listeners and clusters of its own workloads. Of virtual hosts only the placeholder, so that Envoy knows
+        that the first fetch is over: the others it asks for."""
+        return tuple(name_of(key)[1] for key in root_keys(self._compiler, self._proxy, type_url))
+
+
+def root_keys(compiler: Compiler, proxy: ProxyId, type_url: str) -> Iterable[Key]:
+    scope = compiler.scope(proxy)
+    match type_url:
+        case type_urls.LISTENER:
+            return scope.listeners
+        case type_urls.CLUSTER:
+            return scope.clusters
+        case type_urls.VIRTUAL_HOST:
+            return [VirtualHostKey(namespace, PLACEHOLDER_AUTHORITY) for namespace in scope.namespaces]
+    return ()
+
+
+class AgentSource:
+    """What an agent asks for itself."""
+
+    def __init__(self, compiler: Compiler, node: str) -> None:
+        self._compiler = compiler
+        self._node = node
+
+    def get(self, type_url: str, name: str) -> Resource | Absent:
+        key = key_of(type_url, name)
+        if key is None or not agent_may_ask(self._node, key):
+            return ABSENT
+        return self._compiler.resource(key) or ABSENT
+
+    def roots(self, type_url: str) -> tuple[str, ...]:
+        return (self._node,) if type_url == type_urls.NODE else ()
+
+
+class Streams:
+    """The host of all streams; see `tulle.stream.StreamHost`."""
+
+    def __init__(self, compiler: Compiler, rejections: Rejections, trust_domain: str) -> None:
+        self._compiler = compiler
+        self._rejections = rejections
+        self._trust_domain = trust_domain
+        self._clients: dict[Stream, Client] = {}
+        self._asking: defaultdict[Key, set[Stream]] = defaultdict(set)
+        self._asked: dict[Stream, set[Key]] = {}
+
+    def open(self, stream: Stream) -> Source:
+        client = self._client(stream)
+        self._clients[stream] = client
+        self._asked[stream] = set()
+        if isinstance(client, AgentId):
+            return AgentSource(self._compiler, client.node)
+        return ProxySource(self._compiler, client)
+
+    def closed(self, stream: Stream) -> None:
+        client = self._clients.pop(stream)
+        self._drop(stream, self._asked[stream])
+        del self._asked[stream]
+        if client not in self._clients.values():
+            self._rejections.forget(client)
+            if isinstance(client, ProxyId):
+                self._compiler.forget([client])
+
+    def event(self, stream: Stream, event: Event) -> None:
+        client = self._clients[stream]
+        match event:
+            case Subscribed(type_url, names):
+                self._ask(stream, self._keys(client, type_url, names))
+            case Unsubscribed(type_url, names):
+                self._drop(stream, set(self._keys(client, type_url, names)))
+            case Acked(type_url, versions):
+                self._rejections.accepted(client, type_url, versions)
+            case Nacked(type_url, versions, message):
+                log.warning("%s refuses %s: %s", client, ", ".join(versions), message)
+                if event.culprit is not None:
+                    self._rejections.refused(client, type_url, event.culprit, message)
+            case Oversized(type_url, name, _, size):
+                self._rejections.refused(client, type_url, name, f"{size} bytes are too many to send")
+
+    def publish(self, changes: Changes) -> None:
+        """Wakes exactly the streams that asked for something that changed."""
+        touched: defaultdict[Stream, list[tuple[str, str]]] = defaultdict(list)
+        for key in changes.keys:
+            for stream in self._asking.get(key, ()):
+                touched[stream].append(name_of(key))
+        for stream, client in self._clients.items() if changes.proxies else ():
+            if client in changes.proxies:
+                self._follow_scope(stream, client)
+        for stream, names in touched.items():
+            stream.changed(names)
+
+    def clients(self) -> dict[Client, Stream]:
+        """Who is connected; of two streams of one client the newer."""
+        return {client: stream for stream, client in self._clients.items()}
+
+    def _follow_scope(self, stream: Stream, client: Client) -> None:
+        for type_url in (type_urls.CLUSTER, type_urls.LISTENER, type_urls.VIRTUAL_HOST):
+            if WILDCARD in stream.subscriptions(type_url):
+                roots = self._keys(client, type_url, (WILDCARD,))
+                self._ask(stream, roots)
+                stream.roots_changed(type_url)
+                gone = {k for k in self._asked[stream] if isinstance(k, OwnKey) and name_of(k)[0] == type_url}
+                self._drop(stream, gone.difference(roots))
+
+    def _keys(self, client: Client, type_url: str, names: Iterable[str]) -> list[Key]:
+        keys: list[Key] = []
+        for name in names:
+            if name == WILDCARD:
+                keys += root_keys(self._compiler, client, type_url) if isinstance(client, ProxyId) else ()
+            elif (key := key_of(type_url, name)) is not None:
+                keys.append(key)
+        return keys
+
+    def _ask(self, stream: Stream, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._asking[key].add(stream)
+            self._asked[stream].add(key)
+
+    def _drop(self, stream: Stream, keys: set[Key]) -> None:
+        """Forgets who asked, and what nobody asks for any more."""
+        idle = []
+        for key in keys & self._asked[stream]:
+            self._asked[stream].discard(key)
+            asking = self._asking[key]
+            asking.discard(stream)
+            if not asking:
+                del self._asking[key]
+                idle.append(key)
+        self._compiler.forget(idle)
+
+    def _client(self, stream: Stream) -> Client:
+        """Who the stream is for: an agent, or a proxy of the node whose certificate the agent holds."""
+        try:
+            identity = parse(stream.peer.spiffe_id or "")
+        except InvalidSpiffeId as error:
+            raise Refused("a node's certificate is needed") from error
+        if not isinstance(identity, NodeIdentity) or identity.trust_domain != self._trust_domain:
+            raise Refused("a node's certificate is needed")
+        client = AgentId.parse(stream.node.id) or ProxyId.parse(stream.node.id)
+        if client is None or client.node != identity.node:
+            raise Refused(f"{stream.node.id!r} is no proxy of node {identity.node}")
+        return client
