@@ -13,21 +13,14 @@ from tulle.control.rejections import Rejections
 from tulle.identity.errors import InvalidSpiffeId
 from tulle.identity.spiffe_id import NodeIdentity, parse
 from tulle.model.keys import (
-    IdentitiesClusterKey, Key, ListenerKey, LocalClusterKey, PassthroughClusterKey, VirtualHostKey,
+    IdentitiesClusterKey,
+    Key,
+    ListenerKey,
+    LocalClusterKey,
+    PassthroughClusterKey,
+    VirtualHostKey,
 )
 from tulle.model.names import AgentId, ProxyId
-    ABSENT,
-    Absent,
-    Acked,
-    Event,
-    Nacked,
-    Oversized,
-    Refused,
-    Source,
-    Stream,
-    Subscribed,
-    Unsubscribed,
-)
 from tulle.stream import ABSENT, WILDCARD, Absent, Acked, Event, Nacked, Oversized, Source, Subscribed, Unsubscribed
 from tulle.stream.server import Refused, Stream
 from tulle.view import agent_may_ask
