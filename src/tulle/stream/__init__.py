@@ -20,6 +20,7 @@ from tulle.stream.protocol import (
     Unsubscribed,
 )
 from tulle.stream.session import DeltaSession
+from tulle.stream.sotw import SotwSession
 
 __all__ = [
     "ABSENT",
@@ -33,6 +34,7 @@ __all__ = [
     "PENDING",
     "Pending",
     "ProtocolError",
+    "SotwSession",
     "Source",
     "Subscribed",
     "Unsubscribed",

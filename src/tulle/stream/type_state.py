@@ -1,6 +1,7 @@
-"""What one client of one delta stream has, wants and still has to hear, for one type.
+"""What one client of one stream has, wants and still has to hear, for one type.
 
-A session holds one of these per type and decides which may speak; this one decides what it says.
+A session holds one of these per type and decides which may speak; this one decides what it says: which resources are
+to be sent or removed. How that is written down (delta or state of the world) is the session's affair.
 """
 
 from collections import deque
@@ -40,21 +41,30 @@ class _Flight(Struct, frozen=True):
     has_upserts: bool
 
 
-class DeltaType:
+class TypeState:
     """Subscriptions and versions of one type on one stream.
 
     A version of None in what the client holds means that it was told there is no such resource.
     """
 
-    def __init__(self, type_url: str, *, defer_removals: bool, held: Mapping[str, str], limits: Limits) -> None:
+    def __init__(
+        self,
+        type_url: str,
+        limits: Limits,
+        *,
+        defer_removals: bool,
+        splits: bool = True,
+        held: Mapping[str, str] | None = None,
+    ) -> None:
         self.type_url = type_url
         self.explicit: set[str] = set()
         self.wildcard = False
-        self.held: dict[str, str | None] = dict(held)
+        self.held: dict[str, str | None] = dict(held or {})
         self.leaving: set[str] = set()
         self.oversized: list[Oversized] = []
-        self._defer_removals = defer_removals
         self._limits = limits
+        self._defer_removals = defer_removals
+        self._splits = splits
         self._roots: frozenset[str] = frozenset()
         self._roots_stale = False
         self._roots_known = False
@@ -145,16 +155,29 @@ class DeltaType:
         self._refuse(flight.versions, error)
         return [Nacked(self.type_url, flight.versions, error)]
 
+    def absorb(self, batch: Batch) -> None:
+        """Takes a batch for acknowledged that the protocol has no words for."""
+        self._acknowledge(batch.versions)
+
     def _acknowledge(self, versions: Mapping[str, str | None]) -> None:
         for name, version in versions.items():
             self._uncertain.discard(name)
-            if not self.wants(name) or (version is None and name not in self.explicit):
-                self.held.pop(name, None)
-            else:
+            if version is None:
+                self._rejected.pop(name, None)
+            if self._keeps(name) and (version is not None or name in self.explicit):
                 self.held[name] = version
+            else:
+                self.held.pop(name, None)
+
+    def _keeps(self, name: str) -> bool:
+        """Whether the client kept what it was sent: with the wildcard it keeps even what it is not to have any more,
+        because it left and joined again while the response was on its way."""
+        if not self.wants(name) and self.wildcard:
+            self._dirty.add(name)
+        return self.wildcard or name in self.explicit
 
     def _refuse(self, versions: Mapping[str, str | None], error: str) -> None:
-        known = [name for name in versions if self.wants(name) or name in self.held]
+        known = [name for name in versions if self._keeps(name)]
         self._uncertain.update(known)
         guilty = culprit(versions)
         if guilty is not None:
@@ -220,6 +243,11 @@ class DeltaType:
     def wants(self, name: str) -> bool:
         return name in self.explicit or (self.wildcard and name in self._roots)
 
+    def awaits(self, source: Source) -> bool:
+        """Something that the client wants and does not have is still pending."""
+        wanted = self.explicit | self._roots if self.wildcard else self.explicit
+        return any(name not in self.held and source.get(self.type_url, name) is PENDING for name in wanted)
+
     def take(self, source: Source) -> Batch | None:
         """The next response, removals left out where they have to wait. Call only while none is in flight."""
         if self._roots_stale:
@@ -255,9 +283,7 @@ class DeltaType:
 
     def _empty_answer_due(self, source: Source) -> bool:
         """A client that starts with the wildcard is answered even if there is nothing, so that it stops waiting."""
-        if not self._answer_owed or not self._roots_known:
-            return False
-        return not any(source.get(self.type_url, name) is PENDING for name in self._roots)
+        return self._answer_owed and self._roots_known and not self.awaits(source)
 
     def _collect(self, source: Source, names: Sequence[str], *, retry: bool) -> Batch:
         """Resolves `names` until the response is full; what does not fit stays to be said."""
@@ -278,7 +304,7 @@ class DeltaType:
             if not self._upsert_due(name, answer):
                 continue
             size += len(answer.wire)
-            if size > self._limits.response_bytes:
+            if size > self._limits.response_bytes and self._splits:
                 self._dirty.update(names[position:])
                 break
             self._forced.discard(name)

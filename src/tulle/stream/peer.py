@@ -1,0 +1,33 @@
+"""Says who is at the other end of a gRPC stream, from what the transport has proved.
+
+Only two kinds of peers exist: processes on this host over a unix socket, whose file mode decides who may connect, and
+holders of a certificate with exactly one SPIFFE ID. Anything else is nobody.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct
+
+_URI_NAMES = "x509_uri"
+_SPIFFE_SCHEME = "spiffe://"
+
+
+class Peer(Struct, frozen=True):
+    """`spiffe_id` is that of the client certificate, or None over a unix socket. `address` is for people to read."""
+
+    address: str
+    spiffe_id: str | None
+
+
+def peer_of(address: str, auth_context: Mapping[str, Iterable[bytes]]) -> Peer | None:
+    """The authenticated peer, or None if there is no proof of who it is.
+
+    `address` and `auth_context` are what a gRPC context gives as `peer()` and `auth_context()`.
+    """
+    if address.startswith("unix:"):
+        return Peer(address, None)
+    uris = list(auth_context.get(_URI_NAMES, ()))
+    if len(uris) != 1:
+        return None
+    spiffe_id = uris[0].decode("ascii", "replace")
+    return Peer(address, spiffe_id) if spiffe_id.startswith(_SPIFFE_SCHEME) else None
