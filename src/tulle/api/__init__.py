@@ -1,1 +1,8 @@
-"""api"""
+"""The HTTP API: what people, the CLI and the dashboard see of a control plane. `tulle.api.app` puts it together.
+
+Only its words are exported here: commands import them, and must not wait for a web framework.
+"""
+
+from tulle.api.backend import Backend, NodeState, ProxyState, Status, TypeSync, XdsResource
+
+__all__ = ["Backend", "NodeState", "ProxyState", "Status", "TypeSync", "XdsResource"]

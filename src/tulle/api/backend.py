@@ -1,0 +1,91 @@
+"""What the API needs from the control plane that it is a face of.
+
+The API knows HTTP and JSON; what is true of the mesh it asks here. Everything that is not a stored object is answered
+from memory, so these calls cost nothing to speak of.
+"""
+
+from datetime import timedelta
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from tulle.model.conditions import Condition, RouteParentStatus
+from tulle.model.names import ObjectRef, ProxyId
+from tulle.model.problem import Problem
+from tulle.store.protocol import Store
+
+
+class Status(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What is true of an object: of routes per parent, of everything else in `conditions`."""
+
+    conditions: tuple[Condition, ...] = ()
+    parents: tuple[RouteParentStatus, ...] = ()
+
+
+class TypeSync(Struct, frozen=True, rename="camel"):
+    """How far a proxy is with one xDS type. `resources` it was sent, `in_sync`: it accepted all of them.
+    `last_nack` is why it last refused some, empty when it accepted what it was sent since."""
+
+    type_url: str
+    resources: int
+    in_sync: bool
+    last_nack: str = ""
+
+
+class ProxyState(Struct, frozen=True, rename="camel"):
+    """A proxy. `workload` is `<namespace>/<name>`, empty for a node proxy."""
+
+    id: str
+    node: str
+    workload: str
+    connected: bool
+    in_sync: bool
+    types: tuple[TypeSync, ...] = ()
+
+
+class XdsResource(Struct, frozen=True, rename="camel"):
+    """One resource as a proxy has it. `body` is the protobuf message as JSON, without secrets."""
+
+    type_url: str
+    name: str
+    version: str
+    body: Raw
+
+
+class NodeState(Struct, frozen=True, rename="camel"):
+    """A node whose agent has been seen. `certificate_expires` is RFC 3339, empty where it is not known."""
+
+    name: str
+    connected: bool
+    workloads: int
+    proxies: int
+    certificate_expires: str = ""
+
+
+class Backend(Protocol):
+    @property
+    def store(self) -> Store:
+        """Where declared objects are; the API checks them before it writes."""
+        ...
+
+    def status(self, ref: ObjectRef) -> Status:
+        """What is true of a stored object; nothing where that is not known yet."""
+        ...
+
+    def proxies(self) -> tuple[ProxyState, ...]: ...
+
+    def xds(self, proxy: ProxyId) -> tuple[XdsResource, ...] | None:
+        """What a proxy is subscribed to, or None for one that is not known."""
+        ...
+
+    def nodes(self) -> tuple[NodeState, ...]: ...
+
+    async def create_token(self, node: str, service_accounts: tuple[str, ...], ttl: timedelta) -> str:
+        """A join token that works once, for `node` and workloads of these accounts (`<namespace>/<name>`)."""
+        ...
+
+    def not_ready(self) -> tuple[Problem, ...]:
+        """Why the control plane cannot serve yet; nothing when it can."""
+        ...
+
+    def version(self) -> str: ...

@@ -1,0 +1,38 @@
+"""Health: whether the process answers, and whether it can serve."""
+
+from fastapi import APIRouter, Response
+from msgspec import Struct
+
+from tulle.api.answer import answer
+from tulle.api.context import Given
+from tulle.api.errors import ApiError, ProblemDocument
+from tulle.api.openapi import answers, ref
+
+router = APIRouter(tags=["health"])
+
+
+class Health(Struct, frozen=True):
+    status: str
+
+
+class Version(Struct, frozen=True):
+    version: str
+
+
+@router.get("/healthz", responses=answers(ref(Health)))
+async def healthz() -> Response:
+    return answer(Health("ok"))
+
+
+@router.get("/readyz", responses=answers(ref(Health)))
+async def readyz(given: Given) -> Response:
+    problems = given.backend.not_ready()
+    if problems:
+        detail = "; ".join(map(str, problems))
+        raise ApiError(ProblemDocument("Not ready", 503, detail, "NotReady", problems=problems))
+    return answer(Health("ok"))
+
+
+@router.get("/v1/version", responses=answers(ref(Version)))
+async def version(given: Given) -> Response:
+    return answer(Version(given.backend.version()))

@@ -1,0 +1,69 @@
+"""Join tokens: what a new node's agent proves with that it may join."""
+
+from datetime import timedelta
+from typing import Annotated, TypeAlias
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from msgspec import Meta, Struct
+
+from tulle.api.answer import answer
+from tulle.api.audit import notes
+from tulle.api.body import read_json
+from tulle.api.context import Given
+from tulle.api.errors import invalid
+from tulle.api.openapi import answers, ref, takes
+from tulle.model.duration import Duration
+from tulle.model.problem import Problem
+from tulle.model.syntax import DnsSubdomain
+
+MAX_TTL = timedelta(days=7)
+
+router = APIRouter(tags=["nodes"])
+
+AccountName: TypeAlias = Annotated[
+    str,
+    Meta(max_length=317, pattern=r"^[a-z0-9-]+/[a-z0-9.-]+$(?!\n)", description="<namespace>/<service account>"),
+]
+
+
+class TokenRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """`service_accounts` are those that workloads of the node may run as, `ttl` is how long the token can be used."""
+
+    node: DnsSubdomain
+    service_accounts: tuple[AccountName, ...] = ()
+    ttl: str = "1h"
+
+
+class Token(Struct, frozen=True):
+    """`token` is shown this once and works once."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "Token(redacted)"
+
+
+@router.post(
+    "/v1/tokens", status_code=201, responses=answers(ref(Token), "Made", 201), openapi_extra=takes(ref(TokenRequest))
+)
+async def create_token(given: Given, request: Request) -> Response:
+    asked, ttl = _checked(await read_json(request))
+    notes(request.scope).objects = (f"Token/{asked.node}", *asked.service_accounts)
+    token = await given.backend.create_token(asked.node, asked.service_accounts, ttl)
+    return answer(Token(token), 201)
+
+
+def _checked(body: bytes) -> tuple[TokenRequest, timedelta]:
+    try:
+        asked = msgspec.json.decode(body, type=TokenRequest)
+    except (msgspec.DecodeError, UnicodeError) as failure:
+        message, _, path = str(failure).partition(" - at `$")
+        raise invalid((Problem(path.strip(".`"), message),)) from failure
+    try:
+        ttl = Duration.parse(asked.ttl)
+    except ValueError as failure:
+        raise invalid((Problem("ttl", str(failure)),)) from failure
+    if not timedelta(0) < ttl <= MAX_TTL:
+        raise invalid((Problem("ttl", f"is {asked.ttl}", "write more than 0s and at most 168h"),))
+    return asked, ttl

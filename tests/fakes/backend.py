@@ -1,0 +1,42 @@
+"""A control plane for tests of the API: a real store in memory, and whatever proxies and nodes the test says."""
+
+from datetime import timedelta
+
+from tulle.api.backend import NodeState, ProxyState, Status, XdsResource
+from tulle.model.conditions import ACCEPTED, REASON_ACCEPTED, Condition
+from tulle.model.names import ObjectRef, ProxyId
+from tulle.model.problem import Problem
+from tulle.store.memory import MemoryStore
+from tulle.store.protocol import Store
+
+
+class FakeBackend:
+    def __init__(self, store: Store | None = None) -> None:
+        self.store: Store = store or MemoryStore()
+        self.known_proxies: tuple[ProxyState, ...] = ()
+        self.known_nodes: tuple[NodeState, ...] = ()
+        self.known_xds: dict[ProxyId, tuple[XdsResource, ...]] = {}
+        self.problems: tuple[Problem, ...] = ()
+        self.tokens: list[tuple[str, tuple[str, ...], timedelta]] = []
+
+    def status(self, ref: ObjectRef) -> Status:
+        return Status((Condition(ACCEPTED, "True", REASON_ACCEPTED, f"{ref.name} is fine"),))
+
+    def proxies(self) -> tuple[ProxyState, ...]:
+        return self.known_proxies
+
+    def xds(self, proxy: ProxyId) -> tuple[XdsResource, ...] | None:
+        return self.known_xds.get(proxy)
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        return self.known_nodes
+
+    async def create_token(self, node: str, service_accounts: tuple[str, ...], ttl: timedelta) -> str:
+        self.tokens.append((node, service_accounts, ttl))
+        return "secret-token"
+
+    def not_ready(self) -> tuple[Problem, ...]:
+        return self.problems
+
+    def version(self) -> str:
+        return "1.2.3"

@@ -1,0 +1,45 @@
+"""Join tokens."""
+
+from datetime import timedelta
+
+import httpx
+import pytest
+from tests.fakes.backend import FakeBackend
+from tests.unit.api.conftest import AuditLog, Json
+
+from tulle.api.tokens import Token
+
+
+async def test_a_token(client: httpx.AsyncClient, backend: FakeBackend, audit: AuditLog) -> None:
+    asked = {"node": "n1", "serviceAccounts": ["shop/web", "shop/db"], "ttl": "30m"}
+    made = await client.post("/v1/tokens", json=asked)
+    assert (made.status_code, made.json()) == (201, {"token": "secret-token"})
+    assert made.headers["Cache-Control"] == "no-store"
+    assert backend.tokens == [("n1", ("shop/web", "shop/db"), timedelta(minutes=30))]
+    assert audit.entries[0]["objects"] == ["Token/n1", "shop/web", "shop/db"]
+    assert b"secret-token" not in audit.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ({}, ""),
+        ({"node": 3}, "node"),
+        ({"node": "N!"}, "node"),
+        ({"node": "n1", "serviceAccounts": ["web"]}, "serviceAccounts[0]"),
+        ({"node": "n1", "ttl": "soon"}, "ttl"),
+        ({"node": "n1", "ttl": "0s"}, "ttl"),
+        ({"node": "n1", "ttl": "169h"}, "ttl"),
+        ({"node": "n1", "tll": "1h"}, ""),
+        ([], ""),
+    ],
+)
+async def test_refused(client: httpx.AsyncClient, backend: FakeBackend, asked: Json, path: str) -> None:
+    refused = await client.post("/v1/tokens", json=asked)
+    assert refused.status_code == 422
+    assert refused.json()["problems"][0]["path"] == path
+    assert backend.tokens == []
+
+
+def test_a_token_is_not_printed() -> None:
+    assert "secret" not in repr(Token("secret"))
