@@ -69,6 +69,7 @@ def _reader(routes: RouteConfiguration) -> Listener:
     )
     listener = Listener(name=f"reader of {routes.name}")
     listener.address.socket_address.address = "127.0.0.1"
+    listener.address.socket_address.port_value = 0
     terminal = Filter(name="envoy.filters.network.http_connection_manager", typed_config=packed(manager))
     listener.filter_chains.append(FilterChain(filters=[terminal]))
     return listener

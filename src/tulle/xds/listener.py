@@ -63,7 +63,7 @@ def inbound(view: InboundListenerView) -> Resource:
         ],
         listener_filters_timeout=limits.HANDSHAKE,
         socket_options=limits.downstream_keepalive(),
-        filter_chains=[_application_chain(view, port) for port in view.ports],
+        filter_chains=[_application_chain(view, port) for port in view.ports] or [_no_chain()],
     )
     return _resource(listener)
 
@@ -116,6 +116,12 @@ def _application_chain(view: InboundListenerView, port: WorkloadPort) -> FilterC
         transport_socket_connect_timeout=limits.HANDSHAKE,
         filters=network_filters([], tcp_connection.inbound(cluster)),
     )
+
+
+def _no_chain() -> FilterChain:
+    """For a workload without ports, as Envoy refuses a listener without chains: closes who asks for a name that nobody
+    has."""
+    return FilterChain(name="none", filter_chain_match=FilterChainMatch(server_names=["none.invalid"]))
 
 
 def _cidrs(ranges: Iterable[str]) -> list[CidrRange]:

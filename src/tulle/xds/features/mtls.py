@@ -19,7 +19,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from tulle.model.names import SpiffeId
-from tulle.xds.declared import MAPPER, SELECTOR, FilterStateOverride, OnDemandSecret
+from tulle.xds.declared import BY_FILTER_STATE, BY_NAME, ON_DEMAND, FilterStateOverride, OnDemandSecret, StaticName
 from tulle.xds.names import NO_IDENTITY, TRUST_BUNDLE
 from tulle.xds.packing import extension, transport_socket
 from tulle.xds.sources import ads
@@ -35,7 +35,7 @@ def server(identity: SpiffeId) -> TransportSocket:
     context = DownstreamTlsContext(
         common_tls_context=CommonTlsContext(
             tls_params=_tls13(),
-            tls_certificate_sds_secret_configs=[SdsSecretConfig(name=str(identity), sds_config=ads())],
+            custom_tls_certificate_selector=_selector(extension(BY_NAME, StaticName(name=str(identity)))),
             combined_validation_context=_trusted([same_domain]),
         ),
         require_client_certificate=BoolValue(value=True),
@@ -51,7 +51,7 @@ def client(servers: Iterable[SpiffeId]) -> TransportSocket:
     context = UpstreamTlsContext(
         common_tls_context=CommonTlsContext(
             tls_params=_tls13(),
-            custom_tls_certificate_selector=_selector(()),
+            custom_tls_certificate_selector=_selector(_by_caller()),
             combined_validation_context=_trusted(names),
         ),
         auto_host_sni=True,
@@ -65,7 +65,7 @@ def prefetch(identities: Iterable[SpiffeId]) -> TransportSocket:
     context = UpstreamTlsContext(
         common_tls_context=CommonTlsContext(
             tls_params=_tls13(),
-            custom_tls_certificate_selector=_selector(map(str, identities)),
+            custom_tls_certificate_selector=_selector(_by_caller(), map(str, identities)),
             combined_validation_context=_trusted([StringMatcher(exact=_NOBODY)]),
         ),
         max_session_keys=UInt32Value(value=0),
@@ -73,13 +73,15 @@ def prefetch(identities: Iterable[SpiffeId]) -> TransportSocket:
     return transport_socket(_TLS, context)
 
 
-def _selector(prefetched: Iterable[str]) -> TypedExtensionConfig:
-    config = OnDemandSecret(
-        config_source=ads(),
-        certificate_mapper=extension(MAPPER, FilterStateOverride(default_value=NO_IDENTITY)),
-        prefetch_secret_names=prefetched,
-    )
-    return extension(SELECTOR, config)
+def _selector(mapper: TypedExtensionConfig, prefetched: Iterable[str] = ()) -> TypedExtensionConfig:
+    """Servers and clients both choose certificates this way. A certificate that is fetched on demand and also named
+    outright would be asked for once only, and who named it would wait for ever (envoyproxy/envoy#47309)."""
+    config = OnDemandSecret(config_source=ads(), certificate_mapper=mapper, prefetch_secret_names=prefetched)
+    return extension(ON_DEMAND, config)
+
+
+def _by_caller() -> TypedExtensionConfig:
+    return extension(BY_FILTER_STATE, FilterStateOverride(default_value=NO_IDENTITY))
 
 
 def _trusted(names: Iterable[StringMatcher]) -> CommonTlsContext.CombinedCertificateValidationContext:
