@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from tulle.identity.errors import InvalidCertificate
-from tulle.identity.keypair import key_pem, load_key, new_key, requested_key, signing_request
+from tulle.identity.keypair import key_pem, load_key, new_key, requested_key
 from tulle.identity.private_file import create_private, make_private_directory, read_private
 from tulle.identity.secret import Secret
 from tulle.identity.spiffe_id import ControlPlaneIdentity, Identity, check_trust_domain, checked
@@ -54,8 +54,6 @@ class ServerCertificate(Struct, frozen=True):
     key: Secret
     chain_pem: str
     bundle_pem: str
-    not_before: datetime
-    not_after: datetime
 
 
 def open_authority(directory: Path, trust_domain: str, now: datetime) -> Authority:
@@ -91,50 +89,21 @@ def sign(csr_pem: str, identity: Identity, now: datetime, lifetime: timedelta, i
     It lasts for `lifetime`, at most MAX_LIFETIME and never beyond the issuer's end. Raises InvalidCertificate for a
     bad request or an issuer that has ended, InvalidSpiffeId for an identity that has no text.
     """
-    checked(identity)
-    if identity.trust_domain != issuer.trust_domain:
-        raise InvalidCertificate(f"{issuer.trust_domain} does not issue for {identity.trust_domain}")
-    key = requested_key(csr_pem)
-    start = now.replace(microsecond=0)
-    end = min(start + min(lifetime, MAX_LIFETIME), issuer.certificate.not_valid_after_utc)
-    if end <= now:
-        raise InvalidCertificate("the certificate would end before it starts")
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(identity))]
-    if isinstance(identity, ControlPlaneIdentity):
-        names.append(x509.DNSName(CONTROL_PLANE_DNS_NAME))
-    root_key_id = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tulle")]))
-        .issuer_name(issuer.certificate.subject)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(max(start - BACK_DATED, issuer.certificate.not_valid_before_utc))
-        .not_valid_after(end)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_key_id), critical=False)
-        .sign(issuer.key, hashes.SHA256())
-    )
+    end = now.replace(microsecond=0) + min(lifetime, MAX_LIFETIME)
+    return _issued(requested_key(csr_pem), identity, now, end, issuer)
 
 
-def server_certificate(issuer: Authority, now: datetime, lifetime: timedelta = MAX_LIFETIME) -> ServerCertificate:
-    """A new key and certificate for a control-plane listener."""
+def server_certificate(issuer: Authority, now: datetime) -> ServerCertificate:
+    """A new key and certificate for the control plane's listeners.
+
+    It lasts as long as the issuer: its key is only in the memory of a process that has the issuer's key too, so who
+    could steal it has no need of it, and gRPC cannot replace a listener's certificate without the risk of a
+    crash (grpc/grpc issue 36693).
+    """
     key = new_key()
     identity = ControlPlaneIdentity(issuer.trust_domain)
-    leaf = sign(signing_request(key), identity, now, lifetime, issuer)
-    return ServerCertificate(
-        key=key_pem(key),
-        chain_pem=pem(leaf) + pem(issuer.certificate),
-        bundle_pem=issuer.bundle_pem,
-        not_before=leaf.not_valid_before_utc,
-        not_after=leaf.not_valid_after_utc,
-    )
+    leaf = _issued(key.public_key(), identity, now, issuer.certificate.not_valid_after_utc, issuer)
+    return ServerCertificate(key_pem(key), pem(leaf) + pem(issuer.certificate), issuer.bundle_pem)
 
 
 def pem(certificate: x509.Certificate) -> str:
@@ -153,6 +122,41 @@ def pin(certificate: x509.Certificate) -> str:
 def _create(path: Path, content: bytes) -> None:
     with suppress(FileExistsError):  # another process that started at the same time made it: that one is used
         create_private(path, content)
+
+
+def _issued(
+    key: ec.EllipticCurvePublicKey, identity: Identity, now: datetime, end: datetime, issuer: Authority
+) -> x509.Certificate:
+    checked(identity)
+    if identity.trust_domain != issuer.trust_domain:
+        raise InvalidCertificate(f"{issuer.trust_domain} does not issue for {identity.trust_domain}")
+    root = issuer.certificate
+    start = max(now.replace(microsecond=0) - BACK_DATED, root.not_valid_before_utc)
+    end = min(end, root.not_valid_after_utc)
+    if end <= now:
+        raise InvalidCertificate("the certificate would end before it starts")
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(identity))]
+    if isinstance(identity, ControlPlaneIdentity):
+        names.append(x509.DNSName(CONTROL_PLANE_DNS_NAME))
+    root_key_id = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Tulle")]))
+        .issuer_name(root.subject)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(root_key_id), critical=False)
+        .sign(issuer.key, hashes.SHA256())
+    )
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, trust_domain: str, now: datetime) -> x509.Certificate:

@@ -88,4 +88,4 @@ def _encode_secret(value: object) -> str:
 def _decode_secret(kind: type, value: object) -> Secret:
     if kind is Secret and isinstance(value, str):
         return Secret(value.encode())
-    raise NotImplementedError(f"{kind} is no part of a message")
+    raise ValueError("a secret is a string")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from tulle.identity.errors import Denied, InvalidSpiffeId
 from tulle.identity.spiffe_id import NodeIdentity, parse
 
-_URI_NAMES = "x509_uri"
+_URI_NAMES = "peer_uri"
 
 
 def node_peer(auth_context: Mapping[str, Iterable[bytes]], trust_domain: str) -> NodeIdentity:

@@ -50,14 +50,17 @@ def create_private(path: Path, content: bytes) -> None:
 def read_private(path: Path) -> bytes:
     """The content of `path`. Raises UnsafeFile if others can read or write it or own it, FileNotFoundError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Without waiting, should a pipe stand there.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UnsafeFile(f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        _check(os.fstat(file.fileno()), path, stat.S_ISREG, "chmod 600")
-        return file.read()
+    try:
+        _check(os.fstat(descriptor), path, stat.S_ISREG, "chmod 600")
+        return b"".join(iter(lambda: os.read(descriptor, 65536), b""))
+    finally:
+        os.close(descriptor)
 
 
 def _temporary(path: Path, content: bytes) -> Path:

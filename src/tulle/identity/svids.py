@@ -79,14 +79,14 @@ class Svids:
         """Says which identities are needed from now on, each with a workload of this node that has it. Keys of others
         are deleted. Certificates that an earlier agent left are used."""
         make_private_directory(self._directory)
-        before = self._entries
+        before, certificates = self._entries, self.all()
         self._entries = {
             identity: self._wanted(identity, workload, before.get(identity)) for identity, workload in workloads.items()
         }
         for identity in before.keys() - workloads.keys():
             self._path(identity).unlink(missing_ok=True)
         self._wake.set()
-        if {i: e.svid for i, e in before.items()} != {i: e.svid for i, e in self._entries.items()}:
+        if self.all() != certificates:
             self._notify()
 
     def retry(self) -> None:

@@ -75,6 +75,7 @@ def test_the_control_plane_verifies_as_a_server_by_its_dns_name():
     )
     assert verifier.verify(leaf, [])[0] == leaf
     assert ca.pin(root) == AUTHORITY.pin
+    assert leaf.not_valid_after_utc == root.not_valid_after_utc
     assert names(leaf) == [
         x509.UniformResourceIdentifier("spiffe://mesh.local/tulle/control-plane"),
         x509.DNSName("tulle-control-plane"),
