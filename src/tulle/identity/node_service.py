@@ -42,7 +42,9 @@ def enrolment_handler(issuer: Issuer) -> grpc.GenericRpcHandler:
 
 
 def node_handler(issuer: Issuer, report: Report) -> grpc.GenericRpcHandler:
-    """Renew, Issue and Report, for the listener with mutual TLS. `report` gets the caller's own workloads only."""
+    """Renew, Issue and Report, for the listener with mutual TLS. `report` gets workloads that
+    say they are on the calling node; whether it may run them (`Issuer.may_run`), and whether one of that name is
+    another node's, is for `report` to ask."""
 
     async def renew(body: bytes, peer: NodeIdentity) -> msgspec.Struct:
         return await issuer.renew(peer, decode(_small(body), RenewRequest))
@@ -52,7 +54,7 @@ def node_handler(issuer: Issuer, report: Report) -> grpc.GenericRpcHandler:
 
     async def take_report(body: bytes, peer: NodeIdentity) -> msgspec.Struct:
         request = decode(body, ReportRequest)
-        if request.node != peer.node:
+        if request.node != peer.node or any(workload.spec.node != peer.node for workload in request.workloads):
             raise Denied(f"node {peer.node} may not report for another")
         return await report(peer, request)
 

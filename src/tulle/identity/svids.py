@@ -21,6 +21,7 @@ from tulle.identity.keypair import new_key, signing_request
 from tulle.identity.messages import CertificateReply
 from tulle.identity.private_file import make_private_directory, read_private, write_private
 from tulle.identity.rotation import backoff, next_rotation
+from tulle.identity.spiffe_id import checked
 from tulle.identity.svid import Svid, certified, from_pem, to_pem
 from tulle.model.names import SpiffeId, WorkloadName
 
@@ -78,6 +79,8 @@ class Svids:
     def want(self, workloads: Mapping[SpiffeId, WorkloadName]) -> None:
         """Says which identities are needed from now on, each with a workload of this node that has it. Keys of others
         are deleted. Certificates that an earlier agent left are used."""
+        for identity in workloads:
+            checked(identity)  # it becomes a file's name
         make_private_directory(self._directory)
         before, certificates = self._entries, self.all()
         self._entries = {
