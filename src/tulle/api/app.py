@@ -32,7 +32,7 @@ def create_api(backend: Backend, access: Access, audit: WriteLine, clock: Callab
     """The API of `backend` for those whom `access` lets in. `audit` is given one line of JSON, without its end, for
     every write and every refused write; `clock` gives Unix seconds."""
     app = FastAPI(title="Tulle", version=backend.version(), docs_url=None, redoc_url=None, redirect_slashes=False)
-    context.install(app, context.Context(backend, clock))
+    context.install(app, backend)
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -55,9 +55,9 @@ _BODY = {
 
 
 @router.post("/v1/apply", responses=answers(ref(Applied)), openapi_extra=takes(_BODY))
-async def apply(given: Given, request: Request, dry_run: DryRun = None) -> Response:
+async def apply(backend: Given, request: Request, dry_run: DryRun = None) -> Response:
     items = _checked(_items(await read_json(request)))
-    written = await write(request, given.backend.store, items, dry_run is not None, given.clock())
+    written = await write(request, backend.store, items, dry_run is not None)
     return answer(Applied(tuple(map(_applied, written)), dry_run is not None))
 
 

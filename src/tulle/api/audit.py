@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tulle.model.names import ObjectRef
 
-WriteLine: TypeAlias = Callable[[bytes], None]
+WriteLine: TypeAlias = Callable[[str], None]
 
 _NOTES = "tulle.audit"
 
@@ -40,9 +40,9 @@ class Notes(Struct):
         self.objects = tuple(map(str, refs))
 
 
-def audit_line(entry: AuditEntry) -> bytes:
+def audit_line(entry: AuditEntry) -> str:
     """The entry as JSON without a line break."""
-    return msgspec.json.encode(entry)
+    return msgspec.json.encode(entry).decode()
 
 
 def notes(scope: MutableMapping[str, Any]) -> Notes:

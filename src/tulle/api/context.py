@@ -1,29 +1,19 @@
-"""What handlers are given: the backend and the clock of the app that they belong to."""
+"""What handlers are given: the backend of the app that they belong to."""
 
-from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, FastAPI, Request
-from msgspec import Struct
 
 from tulle.api.backend import Backend
 
 
-class Context(Struct, frozen=True):
-    """`clock` gives Unix seconds."""
-
-    backend: Backend
-    clock: Callable[[], float]
+def install(app: FastAPI, backend: Backend) -> None:
+    app.state.backend = backend
 
 
-def install(app: FastAPI, context: Context) -> None:
-    app.state.context = context
+async def _backend(request: Request) -> Backend:
+    backend: Backend = request.app.state.backend
+    return backend
 
 
-async def _context(request: Request) -> Context:
-    context = request.app.state.context
-    assert isinstance(context, Context)
-    return context
-
-
-Given: TypeAlias = Annotated[Context, Depends(_context)]
+Given: TypeAlias = Annotated[Backend, Depends(_backend)]

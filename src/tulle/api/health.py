@@ -25,8 +25,8 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", responses=answers(ref(Health)))
-async def readyz(given: Given) -> Response:
-    problems = given.backend.not_ready()
+async def readyz(backend: Given) -> Response:
+    problems = backend.not_ready()
     if problems:
         detail = "; ".join(map(str, problems))
         raise ApiError(ProblemDocument("Not ready", 503, detail, "NotReady", problems=problems))
@@ -34,5 +34,5 @@ async def readyz(given: Given) -> Response:
 
 
 @router.get("/v1/version", responses=answers(ref(Version)))
-async def version(given: Given) -> Response:
-    return answer(Version(given.backend.version()))
+async def version(backend: Given) -> Response:
+    return answer(Version(backend.version()))

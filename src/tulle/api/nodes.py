@@ -16,5 +16,5 @@ class NodeList(Struct, frozen=True):
 
 
 @router.get("/v1/nodes", responses=answers(ref(NodeList)))
-async def list_nodes(given: Given) -> Response:
-    return answer(NodeList(given.backend.nodes()))
+async def list_nodes(backend: Given) -> Response:
+    return answer(NodeList(backend.nodes()))

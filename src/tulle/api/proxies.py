@@ -23,14 +23,14 @@ class XdsDump(Struct, frozen=True):
 
 
 @router.get("/v1/proxies", responses=answers(ref(ProxyList)))
-async def list_proxies(given: Given) -> Response:
-    return answer(ProxyList(given.backend.proxies()))
+async def list_proxies(backend: Given) -> Response:
+    return answer(ProxyList(backend.proxies()))
 
 
 @router.get("/v1/proxies/{proxy}/xds", responses=answers(ref(XdsDump)))
-async def get_xds(given: Given, proxy: str) -> Response:
+async def get_xds(backend: Given, proxy: str) -> Response:
     known = ProxyId.parse(proxy)
-    resources = given.backend.xds(known) if known else None
+    resources = backend.xds(known) if known else None
     if resources is None:
         raise not_found(f"a proxy {proxy!r}")
     return answer(XdsDump(proxy, resources))

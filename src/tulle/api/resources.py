@@ -8,9 +8,9 @@ from msgspec import Raw, Struct
 
 from tulle.api.answer import answer
 from tulle.api.audit import notes
-from tulle.api.backend import Status
+from tulle.api.backend import Backend, Status
 from tulle.api.body import read_json
-from tulle.api.context import Context, Given
+from tulle.api.context import Given
 from tulle.api.errors import error, invalid, not_found
 from tulle.api.objects import Checked, Place, check_at, labels, place, shown
 from tulle.api.openapi import RESOURCE, RESOURCE_LIST, answers, ref, takes
@@ -19,7 +19,6 @@ from tulle.api.watch import watch
 from tulle.api.writing import Written, write
 from tulle.model.problem import Problem
 from tulle.store.protocol import Delete
-from tulle.store.transaction import plan
 
 DryRun: TypeAlias = Annotated[
     Literal["All"] | None, Query(alias="dryRun", description="Check and answer, but store nothing")
@@ -57,27 +56,27 @@ class Deleted(Struct, frozen=True, rename="camel"):
 
 @router.get(NAMESPACED + "/{name}/status", responses=answers(ref(Status)))
 @router.get(CLUSTER + "/{name}/status", responses=answers(ref(Status)))
-async def get_status(given: Given, plural: str, name: str, namespace: str = "") -> Response:
+async def get_status(backend: Given, plural: str, name: str, namespace: str = "") -> Response:
     target = place(plural, namespace, name)
-    if await given.backend.store.get(target.ref) is None:
+    if await backend.store.get(target.ref) is None:
         raise not_found(str(target.ref))
-    return answer(given.backend.status(target.ref))
+    return answer(backend.status(target.ref))
 
 
 @router.get(NAMESPACED + "/{name}", responses=answers(RESOURCE))
 @router.get(CLUSTER + "/{name}", responses=answers(RESOURCE))
-async def get_object(given: Given, plural: str, name: str, namespace: str = "") -> Response:
+async def get_object(backend: Given, plural: str, name: str, namespace: str = "") -> Response:
     target = place(plural, namespace, name)
-    stored = await given.backend.store.get(target.ref)
+    stored = await backend.store.get(target.ref)
     if stored is None:
         raise not_found(str(target.ref))
-    return answer(shown(stored, given.backend.status(stored.ref)), headers=_etag(stored.revision))
+    return answer(shown(stored, backend.status(stored.ref)), headers=_etag(stored.revision))
 
 
 @router.get(NAMESPACED, responses=answers(RESOURCE_LIST))
 @router.get(CLUSTER, responses=answers(RESOURCE_LIST))
 async def list_objects(
-    given: Given,
+    backend: Given,
     plural: str,
     namespace: str = "",
     label_selector: LabelSelector = "",
@@ -91,25 +90,25 @@ async def list_objects(
         raise invalid((selector,))
     if watching:
         since = resource_version if last_event_id is None else last_event_id
-        return watch(given.backend, target, selector, since)
-    return answer(await _list(given, target, selector))
+        return watch(backend, target, selector, since)
+    return answer(await _list(backend, target, selector))
 
 
 @router.post(NAMESPACED, status_code=201, responses=answers(RESOURCE, "Created", 201), openapi_extra=takes(RESOURCE))
 @router.post(CLUSTER, status_code=201, responses=answers(RESOURCE, "Created", 201), openapi_extra=takes(RESOURCE))
 async def create_object(
-    given: Given, request: Request, plural: str, namespace: str = "", dry_run: DryRun = None
+    backend: Given, request: Request, plural: str, namespace: str = "", dry_run: DryRun = None
 ) -> Response:
     checked = await _checked(request, place(plural, namespace))
     item = Checked(checked.resource, 0)
-    (written,) = await write(request, given.backend.store, [item], dry_run is not None, given.clock())
-    return _written(given, written)
+    (written,) = await write(request, backend.store, [item], dry_run is not None)
+    return _written(backend, written)
 
 
 @router.put(NAMESPACED + "/{name}", responses=answers(RESOURCE), openapi_extra=takes(RESOURCE))
 @router.put(CLUSTER + "/{name}", responses=answers(RESOURCE), openapi_extra=takes(RESOURCE))
 async def put_object(
-    given: Given,
+    backend: Given,
     request: Request,
     plural: str,
     name: str,
@@ -124,14 +123,14 @@ async def put_object(
     if expected is not None and checked.expected not in (None, expected):
         raise error(400, "BadRequest", "If-Match and metadata.resourceVersion differ; send one of them")
     item = Checked(checked.resource, checked.expected if expected is None else expected)
-    (written,) = await write(request, given.backend.store, [item], dry_run is not None, given.clock())
-    return _written(given, written)
+    (written,) = await write(request, backend.store, [item], dry_run is not None)
+    return _written(backend, written)
 
 
 @router.delete(NAMESPACED + "/{name}", responses=answers(ref(Deleted)))
 @router.delete(CLUSTER + "/{name}", responses=answers(ref(Deleted)))
 async def delete_object(
-    given: Given,
+    backend: Given,
     request: Request,
     plural: str,
     name: str,
@@ -141,25 +140,21 @@ async def delete_object(
 ) -> Response:
     target = place(plural, namespace, name)
     notes(request.scope).name([target.ref])
-    store, change = given.backend.store, Delete(target.ref, _revision(if_match))
-    stored = await store.get(target.ref)
-    if dry_run is None:
-        events = await store.write([change])
-        notes(request.scope).revision = events[0].revision
-    else:
-        events = plan([change], {target.ref: stored}.get, 0, given.clock())
-    return answer(Deleted(str(target.ref), str(events[0].revision)))
+    store, change = backend.store, Delete(target.ref, _revision(if_match))
+    (event,) = await (store.write([change]) if dry_run is None else store.rehearse([change]))
+    notes(request.scope).revision = event.revision
+    return answer(Deleted(str(target.ref), str(event.revision)))
 
 
-async def _list(given: Context, target: Place, selector: Selector) -> ResourceList:
+async def _list(backend: Backend, target: Place, selector: Selector) -> ResourceList:
     """Gives way now and then, so that a long list does not hold up everybody else."""
-    listing = await given.backend.store.list(target.kind.name, target.namespace)
+    listing = await backend.store.list(target.kind.name, target.namespace)
     items = []
     for number, stored in enumerate(listing.items):
         if number % _SLICE == 0:
             await asyncio.sleep(0)
         if not selector.requirements or selector.matches(labels(stored)):
-            items.append(shown(stored, given.backend.status(stored.ref)))
+            items.append(shown(stored, backend.status(stored.ref)))
     return ResourceList(ListMetadata(str(listing.revision)), tuple(items))
 
 
@@ -170,12 +165,12 @@ async def _checked(request: Request, target: Place) -> Checked:
     raise invalid(checked)
 
 
-def _written(given: Context, written: Written) -> Response:
+def _written(backend: Backend, written: Written) -> Response:
     status = 201 if written.outcome == "created" else 200
     headers: dict[str, str] = {"Tulle-Outcome": written.outcome}
     if written.stored.revision:
         headers |= _etag(written.stored.revision)
-    return answer(shown(written.stored, given.backend.status(written.stored.ref)), status, headers)
+    return answer(shown(written.stored, backend.status(written.stored.ref)), status, headers)
 
 
 def _etag(revision: int) -> dict[str, str]:

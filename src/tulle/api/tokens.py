@@ -47,10 +47,10 @@ class Token(Struct, frozen=True):
 @router.post(
     "/v1/tokens", status_code=201, responses=answers(ref(Token), "Made", 201), openapi_extra=takes(ref(TokenRequest))
 )
-async def create_token(given: Given, request: Request) -> Response:
+async def create_token(backend: Given, request: Request) -> Response:
     asked, ttl = _checked(await read_json(request))
     notes(request.scope).objects = (f"Token/{asked.node}", *asked.service_accounts)
-    token = await given.backend.create_token(asked.node, asked.service_accounts, ttl)
+    token = await backend.create_token(asked.node, asked.service_accounts, ttl)
     return answer(Token(token), 201)
 
 

@@ -10,7 +10,6 @@ from tulle.api.audit import notes
 from tulle.api.objects import Checked
 from tulle.model.names import ObjectRef
 from tulle.store.protocol import Conflict, Store, Stored
-from tulle.store.transaction import plan
 
 Outcome: TypeAlias = Literal["created", "configured", "unchanged"]
 
@@ -24,10 +23,8 @@ class Written(Struct, frozen=True):
     outcome: Outcome
 
 
-async def write(
-    request: Request, store: Store, items: Sequence[Checked], dry_run: bool, now: float
-) -> tuple[Written, ...]:
-    """Writes `items`, of different objects, in one transaction. `now` is for a dry run, in Unix seconds.
+async def write(request: Request, store: Store, items: Sequence[Checked], dry_run: bool) -> tuple[Written, ...]:
+    """Writes `items`, of different objects, in one transaction.
 
     Raises Conflict for what is not at the revision that its sender expects, Unavailable.
     """
@@ -37,16 +34,12 @@ async def write(
         # Each is written only if it is as it was read, so that what is said of it afterwards is true.
         puts = [item.put(_expected(item, before)) for item in items]
         try:
-            if dry_run:
-                events = plan(puts, before.get, 0, now)
-            else:
-                events = await store.write(puts)
+            events = await (store.rehearse(puts) if dry_run else store.write(puts))
         except Conflict as conflict:
             if _asked_for(conflict, items) or attempt == _ATTEMPTS:
                 raise
             continue
-        if not dry_run:
-            notes(request.scope).revision = events[0].revision if events else 0
+        notes(request.scope).revision = events[0].revision if events else 0
         after = {**before, **{event.ref: event.stored for event in events if event.stored}}
         return tuple(Written(after[item.ref], _outcome(item.ref, before, after)) for item in items)
     raise AssertionError("the last attempt returns or raises")

@@ -48,6 +48,9 @@ class MemoryStore:
             self._announcer.announce()
         return events
 
+    async def rehearse(self, changes: Sequence[Put | Delete]) -> tuple[Event, ...]:
+        return plan(changes, self._objects.get, 0, self._clock())
+
     def watch(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
         return self._announcer.follow(since, self._read_after)
 

@@ -89,6 +89,10 @@ class Store(Protocol):
         stored writes nothing and gives no event. All events of one call share one revision."""
         ...
 
+    async def rehearse(self, changes: Sequence[Put | Delete]) -> tuple[Event, ...]:
+        """What `write` would do and raise now, with revision 0; nothing is written."""
+        ...
+
     def watch(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
         """Events after revision `since`, one tuple per write, without a gap, for ever. Raises Compacted."""
         ...

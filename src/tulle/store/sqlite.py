@@ -62,6 +62,12 @@ class SqliteStore:
         self._write_thread.submit(self._commit_waiting, asyncio.get_running_loop())
         return await asyncio.wrap_future(write.events)
 
+    async def rehearse(self, changes: Sequence[Put | Delete]) -> tuple[Event, ...]:
+        def read(connection: sqlite3.Connection) -> tuple[Event, ...]:
+            return plan(changes, partial(tables.read_object, connection), 0, self._clock())
+
+        return await self._read(read)
+
     def watch(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
         return self._announcer.follow(since, self._read_after)
 

@@ -21,9 +21,9 @@ class AuditLog:
     """What was written to the audit log."""
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
+        self.lines: list[str] = []
 
-    def __call__(self, line: bytes) -> None:
+    def __call__(self, line: str) -> None:
         self.lines.append(line)
 
     @property

@@ -17,7 +17,7 @@ async def test_a_token(client: httpx.AsyncClient, backend: FakeBackend, audit: A
     assert made.headers["Cache-Control"] == "no-store"
     assert backend.tokens == [("n1", ("shop/web", "shop/db"), timedelta(minutes=30))]
     assert audit.entries[0]["objects"] == ["Token/n1", "shop/web", "shop/db"]
-    assert b"secret-token" not in audit.lines[0]
+    assert "secret-token" not in audit.lines[0]
 
 
 @pytest.mark.parametrize(

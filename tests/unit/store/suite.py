@@ -126,6 +126,22 @@ class StoreSuite:
             await store.write([Put(ref("b"), b"1"), Delete(ref("b"))])
         assert await store.list() == before
 
+    async def test_a_rehearsal_says_what_a_write_would_do(self, store: Store) -> None:
+        await store.write([Put(ref("a"), b"1"), Put(ref("b"), b"1")])
+        before = await store.list()
+        changed, created, gone = await store.rehearse(
+            [Put(ref("a"), b"2", expected=1), Put(ref("c"), b"1", expected=0), Delete(ref("b"))]
+        )
+        assert changed.stored and created.stored
+        assert (changed.stored.body, changed.revision, changed.stored.revision) == (b"2", 0, 0)
+        assert (changed.stored.created, created.ref, gone.stored) == (before.items[0].created, ref("c"), None)
+        assert await store.rehearse([Put(ref("a"), b"1")]) == ()
+        with pytest.raises(Conflict):
+            await store.rehearse([Put(ref("a"), b"2", expected=0)])
+        with pytest.raises(NotFound):
+            await store.rehearse([Delete(ref("c"))])
+        assert await store.list() == before
+
     async def test_list_by_kind_and_namespace_in_order(self, store: Store) -> None:
         refs = [
             ref("b"), ref("a"), ref("a", namespace="art"), ref("ä"), ref("Z"),
