@@ -35,6 +35,10 @@ class Access(Struct, frozen=True):
     hosts: frozenset[str] = LOCAL_HOSTS
     seconds: float = 30
 
+    def __post_init__(self) -> None:
+        if self.token == "":
+            raise ValueError("an empty token would let everybody in")
+
     def __repr__(self) -> str:
         return f"Access(token={'none' if self.token is None else 'redacted'}, hosts={sorted(self.hosts)})"
 
@@ -106,7 +110,7 @@ class Guard:
         if host not in self._access.hosts:
             return error(421, "WrongHost", f"this is not {', '.join(hosts) or 'a request with a Host header'}")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
+        if origin is not None and origin.lower() not in (f"http://{hosts[0].lower()}", f"https://{hosts[0].lower()}"):
             return error(403, "WrongOrigin", f"pages of {origin} may not use this API")
         if caller == "nobody" and scope["path"] not in OPEN_PATHS:
             return error(401, "NotAuthenticated", "send the header Authorization: Bearer <token>")

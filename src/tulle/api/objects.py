@@ -92,9 +92,10 @@ def check_at(body: bytes, target: Place) -> Checked | tuple[Problem, ...]:
     if not isinstance(checked, Checked):
         return checked
     ref = checked.ref
+    namespace = ref.namespace if target.kind.namespaced and not target.namespace else target.namespace
     pairs = (
         ("kind", ref.kind, target.kind.name),
-        ("metadata.namespace", ref.namespace, target.namespace or ref.namespace),
+        ("metadata.namespace", ref.namespace, namespace),
         ("metadata.name", ref.name, target.name or ref.name),
     )
     problems = tuple(

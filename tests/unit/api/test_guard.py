@@ -51,6 +51,11 @@ async def test_health_needs_no_token(locked: FastAPI) -> None:
         assert (await client.get("/readyz")).status_code == 200
 
 
+def test_an_empty_token_is_none() -> None:
+    with pytest.raises(ValueError, match="everybody"):
+        Access("")
+
+
 def test_a_token_is_not_printed() -> None:
     assert TOKEN not in repr(Access(TOKEN))
 
@@ -72,7 +77,10 @@ async def test_a_name_that_is_ours(app: FastAPI, host: str) -> None:
         assert (await client.get("/v1/services", headers={"Host": host})).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:9090", "http://localhost", ""])
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.example", "null", "http://localhost:9090", "http://localhost", "", "http://[", "x://localhost:8080"],
+)
 async def test_a_page_from_elsewhere(app: FastAPI, origin: str) -> None:
     async with client_of(app) as client:
         assert (await client.get("/v1/services", headers={"Origin": origin})).status_code == 403

@@ -193,6 +193,14 @@ async def test_a_path_that_does_not_exist(client: httpx.AsyncClient, path: str) 
     assert refused.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_namespace_where_there_is_none(client: httpx.AsyncClient, backend: FakeBackend) -> None:
+    bad = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "namespace": "x"}}
+    assert (await client.put("/v1/namespaces/shop", json=bad)).status_code == 422
+    assert (await client.post("/v1/namespaces", json=bad)).status_code == 422
+    assert (await client.post("/v1/apply", json={"items": [bad]})).status_code == 422
+    assert (await backend.store.list()).revision == 0
+
+
 async def test_lists(client: httpx.AsyncClient) -> None:
     for namespace, name, tier in (("shop", "web", "front"), ("shop", "db", "back"), ("art", "web", "front")):
         await client.put(f"/v1/namespaces/{namespace}/services/{name}", json=service(name, labels={"tier": tier}))
