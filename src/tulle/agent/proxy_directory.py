@@ -15,6 +15,13 @@ from tulle.identity.private_file import make_private_directory, write_private
 from tulle.model.names import ProxyId
 
 
+def file_name(proxy: ProxyId) -> str:
+    """Names files of the proxy. A long id is cut and told apart by a hash: the path of a unix socket has 107 bytes at
+    most, a file's name 255."""
+    name = str(proxy)
+    return name if len(name) <= 32 else f"{name[:19]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
 class ProcessState(Struct, frozen=True):
     """What launch_envoy.py writes into process.json."""
 
@@ -30,11 +37,7 @@ class ProxyDirectory(Struct, frozen=True):
 
     @classmethod
     def of(cls, run_dir: Path, proxy: ProxyId) -> "ProxyDirectory":
-        """Long names are cut and told apart by a hash: the path of a unix socket has 107 bytes at most."""
-        name = str(proxy)
-        if len(name) > 32:
-            name = f"{name[:19]}~{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-        return cls(run_dir / "proxies" / name)
+        return cls(run_dir / "proxies" / file_name(proxy))
 
     @property
     def admin(self) -> Path:

@@ -109,6 +109,11 @@ class RelayState:
         )
 
     @property
+    def asks(self) -> bool:
+        """Whether the control plane is asked for anything."""
+        return any(state.wildcard or state.explicit for state in self._types.values())
+
+    @property
     def waiting(self) -> tuple[str, ...]:
         """The types of which the control plane is waiting for the proxy's word."""
         return tuple(state.type_url for state in self._types.values() if state.flights)
