@@ -123,16 +123,21 @@ def socket_filter(families: tuple[int, ...], machine: str) -> bytes:
     `machine` is as `uname -m` says; raises KeyError for a processor that is not known.
     """
     known = _ARCHITECTURES[machine]
-    count = len(families)
+    refused = 7 + len(families)
+    missing, allowed = refused + 1, refused + 2
+
+    def jump(at: int, test: int, operand: int, then: int, otherwise: int) -> tuple[int, int, int, int]:
+        return (test, then - at - 1, otherwise - at - 1, operand)
+
     program = [
         (_LOAD, 0, 0, _OFFSET_ARCHITECTURE),
-        (_EQUAL, 0, 4 + 2 + count + 1, known.audit),
+        jump(1, _EQUAL, known.audit, 2, missing),
         (_LOAD, 0, 0, _OFFSET_NUMBER),
-        (_SET, 4 + count + 1, 0, _X32_BIT),
-        (_EQUAL, 3 + count + 1, 0, known.io_uring_setup),
-        (_EQUAL, 0, count + 1 + 2, known.socket),
+        jump(3, _SET, _X32_BIT, missing, 4),
+        jump(4, _EQUAL, known.io_uring_setup, missing, 5),
+        jump(5, _EQUAL, known.socket, 6, allowed),
         (_LOAD, 0, 0, _OFFSET_FIRST_ARGUMENT),
-        *((_EQUAL, count - index + 1, 0, family) for index, family in enumerate(families)),
+        *(jump(at, _EQUAL, family, allowed, at + 1) for at, family in enumerate(families, 7)),
         (_RETURN, 0, 0, _ERRNO | _EAFNOSUPPORT),
         (_RETURN, 0, 0, _ERRNO | _ENOSYS),
         (_RETURN, 0, 0, _ALLOW),
