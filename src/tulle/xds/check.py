@@ -21,21 +21,26 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from google.protobuf.json_format import MessageToJson, Parse
 
+from tulle.model.keys import IdentitiesClusterKey
 from tulle.xds import type_urls
 from tulle.xds.bootstrap import ProxySettings, bootstrap
+from tulle.xds.names import key_of
 from tulle.xds.packing import packed
 from tulle.xds.resource import Resource
 
 
 def static_bootstrap(settings: ProxySettings, resources: Iterable[Resource]) -> bytes:
-    """The bootstrap of `settings`, as JSON, with `resources` in it as if they were its own."""
+    """The bootstrap of `settings`, as JSON, with `resources` in it as if they were its own.
+
+    The cluster that prefetches certificates is left out: Envoy 1.40 crashes on one that does not come over the stream.
+    """
     config = Parse(bootstrap(settings), Bootstrap())
     hosts = []
     for resource in resources:
         match resource.type_url:
             case type_urls.LISTENER:
                 config.static_resources.listeners.append(Listener.FromString(resource.body))
-            case type_urls.CLUSTER:
+            case type_urls.CLUSTER if not isinstance(key_of(resource.type_url, resource.name), IdentitiesClusterKey):
                 config.static_resources.clusters.append(Cluster.FromString(resource.body))
             case type_urls.ENDPOINTS:
                 config.static_resources.clusters.append(_holder(resource.body))

@@ -27,7 +27,7 @@ def redirect(view: Redirect, matched: PathMatch, authority: str) -> RedirectActi
     scheme = view.scheme or "http"
     port = view.port or (_PORTS[scheme] if view.scheme else port)
     action = RedirectAction(
-        scheme_redirect=view.scheme,
+        scheme_redirect=view.scheme or None,
         host_redirect=view.hostname or host,
         port_redirect=0 if port == _PORTS[scheme] else port,
         response_code=_CODES[view.status],
