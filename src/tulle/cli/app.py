@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from tulle.cli.errors import Failure
+from tulle.cli.output import print_failure
 from tulle.cli.registry import ENTRIES, Entry
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except Failure as failure:
-            typer.echo(f"error: {failure}", err=True)
-            if failure.hint:
-                typer.echo(f"hint: {failure.hint}", err=True)
+            print_failure(failure)
             raise typer.Exit(failure.exit_code) from failure
         except BrokenPipeError:
             # The reader of `tulle get | head` has seen enough; the interpreter must not flush into it again.

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from tulle.api.paths import run_paths
 from tulle.cli.errors import Failure, Unreachable
+from tulle.identity.errors import UnsafeFile
+from tulle.identity.private_file import read_private
 from tulle.model.problem import Problem
 
 T = TypeVar("T")
@@ -31,9 +33,8 @@ class Refused(Failure):
     """The control plane answered, and did not do it."""
 
     def __init__(self, status: int, refusal: Refusal) -> None:
-        super().__init__(refusal.detail)
+        super().__init__(refusal.detail, problems=refusal.problems)
         self.status = status
-        self.problems = refusal.problems
 
 
 class ControlPlane:
@@ -95,9 +96,13 @@ def connect(server: str, token_file: Path | None, ca_file: Path | None) -> Contr
 
 def _token(path: Path) -> str:
     try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise Failure(f"--token-file {path}: {error.strerror}") from error
+        return read_private(path).decode("ascii").strip()
+    except UnsafeFile as error:
+        raise Failure(f"--token-file: {error}") from error
+    except FileNotFoundError as error:
+        raise Failure(f"--token-file {path}: does not exist") from error
+    except UnicodeDecodeError as error:
+        raise Failure(f"--token-file {path}: holds no token") from error
 
 
 def _refusal(response: httpx.Response) -> Refusal:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tulle.cli.errors import Failure
 from tulle.cli.files import STDIN_NAME, read_files
-from tulle.cli.output import count, print_problems
+from tulle.cli.output import count
 from tulle.model.app import App
 from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef
@@ -44,11 +44,11 @@ def read_declared(names: Sequence[str], namespace: str) -> Declared:
 
 
 def valid_resources(names: Sequence[str], namespace: str) -> tuple[Parsed, ...]:
-    """The resources of files without any problem. Prints the problems and raises Failure where there are some."""
+    """The resources of files without any problem. Raises Failure with the problems where there are some."""
     declared = read_declared(names, namespace)
     if declared.problems:
-        print_problems(declared.problems)
-        raise Failure(f"{count(len(declared.problems), 'problem')}, nothing was done")
+        message = f"{count(len(declared.problems), 'problem')}; nothing was done"
+        raise Failure(message, problems=declared.problems)
     return declared.parsed
 
 

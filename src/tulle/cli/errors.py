@@ -3,19 +3,21 @@
 Wrong arguments are `typer.BadParameter`, exit code 2.
 """
 
-OK = 0
+from tulle.model.problem import Problem
+
 FAILED = 1
 UNREACHABLE = 3
 
 
 class Failure(Exception):
-    """The command cannot do what it was asked. `hint` says what to do about it."""
+    """The command cannot do what it was asked. `hint` says what to do about it, `problems` what is wrong in detail."""
 
     exit_code = FAILED
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
         self.hint = hint
+        self.problems = problems
 
 
 class Unreachable(Failure):

@@ -29,12 +29,11 @@ Selector: TypeAlias = Annotated[
     str, typer.Option("--selector", "-l", metavar="LABELS", help="Only with these labels: app=web,version!=v1,beta.")
 ]
 Output: TypeAlias = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
-Files: TypeAlias = Annotated[
-    list[str],
-    typer.Option(
-        "--filename", "-f", metavar="FILE|DIR|-", help="A file, a directory with all below it, or - for stdin. Repeat."
-    ),
-]
+_FILES = typer.Option(
+    "--filename", "-f", metavar="FILE|DIR|-", help="A file, a directory with all below it, or - for stdin. Repeat."
+)
+Files: TypeAlias = Annotated[list[str], _FILES]
+OptionalFiles: TypeAlias = Annotated[list[str] | None, _FILES]
 Dry: TypeAlias = Annotated[
     DryRun, typer.Option("--dry-run", help="Change nothing: check here (client), or there too (server).")
 ]

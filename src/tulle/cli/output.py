@@ -8,6 +8,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from tulle.cli.errors import Failure
 from tulle.model.problem import Problem
 
 GAP = "   "
@@ -16,17 +17,15 @@ STYLES = {
     "True": "green",
     "Ready": "green",
     "Synced": "green",
-    "created": "green",
-    "configured": "yellow",
-    "deleted": "yellow",
     "Starting": "yellow",
     "Draining": "yellow",
     "Pending": "yellow",
+    "Partial": "yellow",
+    "Connected": "green",
+    "Disconnected": "red",
     "False": "red",
-    "Invalid": "red",
     "NotReady": "red",
     "Rejected": "red",
-    "Stale": "red",
 }
 
 
@@ -38,17 +37,17 @@ def warn(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
     """Prints columns under headers. Lines are never cut: a pipe gets everything."""
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
     console = Console(soft_wrap=True, highlight=False)
-    console.print(_line(headers, widths, bold=True), soft_wrap=True)
+    console.print(_line(headers, widths, indent, bold=True), soft_wrap=True)
     for row in rows:
-        console.print(_line(row, widths), soft_wrap=True)
+        console.print(_line(row, widths, indent), soft_wrap=True)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], bold: bool = False) -> Text:
-    text = Text()
+def _line(cells: Sequence[str], widths: Sequence[int], indent: str, bold: bool = False) -> Text:
+    text = Text(indent)
     for cell, width in zip(cells, widths, strict=True):
         text.append(cell, style="bold" if bold else STYLES.get(cell, ""))
         text.append(" " * (width - len(cell)) + GAP)
@@ -65,7 +64,11 @@ def print_json(value: object) -> None:
 
 
 def print_yaml(value: object) -> None:
-    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    typer.echo(yaml_text(value), nl=False)
+
+
+def yaml_text(value: object) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
@@ -77,6 +80,13 @@ def print_problems(problems: Sequence[Problem]) -> None:
         warn(f"{where}{what}{path}{problem.message}")
         if problem.hint:
             warn(f"    hint: {problem.hint}")
+
+
+def print_failure(failure: Failure) -> None:
+    print_problems(failure.problems)
+    warn(f"error: {failure}")
+    if failure.hint:
+        warn(f"hint: {failure.hint}")
 
 
 def count(number: int, noun: str) -> str:

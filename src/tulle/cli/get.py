@@ -1,0 +1,103 @@
+"""`tulle get`: resources as the control plane has them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from tulle.cli import options
+from tulle.cli.client import connect
+from tulle.cli.columns import NONE, Column, age, columns
+from tulle.cli.kinds import Target, targets
+from tulle.cli.options import Format
+from tulle.cli.output import print_json, print_yaml, say, table, warn
+from tulle.cli.shown import Shown, conditions, fetch, is_bad
+from tulle.model.tree import Tree
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def get(
+    what: Annotated[list[str], typer.Argument(metavar="KIND[,KIND] [NAME...] | KIND/NAME...", help="Or: all.")],
+    namespace: options.Namespace = "default",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.Selector = "",
+    output: options.Output = Format.table,
+    server: options.Server = "",
+    token_file: options.TokenFile = None,
+    ca_file: options.CaFile = None,
+) -> None:
+    """Show resources as a table, YAML, JSON or names.
+
+    \b
+    Examples:
+      tulle get services -n shop
+      tulle get httproute catalog -n shop -o yaml
+      tulle get workloads -A -l app=catalog -o wide
+      tulle get svc/web app/web -n shop
+      tulle get all -n shop
+    """
+    wanted = targets(what)
+    if all_namespaces and any(target.name for target in wanted):
+        raise typer.BadParameter("a name cannot be looked up in all namespaces", param_hint="--all-namespaces")
+    control = connect(server, token_file, ca_file)
+    found = [(target, fetch(control, target, "" if all_namespaces else namespace, selector)) for target in wanted]
+    objects = [shown for _, items in found for shown in items]
+    single = len(wanted) == 1 and bool(wanted[0].name)
+    match output:
+        case Format.json:
+            print_json(_document(objects, single))
+        case Format.yaml:
+            print_yaml(_document(objects, single))
+        case Format.name:
+            for shown in objects:
+                say(f"{shown.resource.kind.lower()}/{shown.resource.metadata.name}")
+        case _:
+            _tables(found, all_namespaces, wide=output is Format.wide)
+            if not objects:
+                warn("no resources" if all_namespaces else f"no resources in namespace {namespace}")
+
+
+def _document(objects: Sequence[Shown], single: bool) -> Tree:
+    trees = [shown.tree for shown in objects]
+    return trees[0] if single else {"apiVersion": "v1", "kind": "List", "items": trees}
+
+
+def _tables(found: Sequence[tuple[Target, Sequence[Shown]]], all_namespaces: bool, wide: bool) -> None:
+    """One table per kind. With several, names carry their kind."""
+    by_kind: dict[str, list[Shown]] = {}
+    for target, items in found:
+        by_kind.setdefault(target.kind.name, []).extend(items)
+    filled = [items for items in by_kind.values() if items]
+    now = datetime.now(UTC)
+    for index, items in enumerate(filled):
+        if index:
+            say("")
+        rows = [_row(shown, now, all_namespaces, wide, with_kind=len(by_kind) > 1) for shown in items]
+        table([cell.title for cell in rows[0]], [[cell.text for cell in row] for row in rows])
+
+
+def _row(shown: Shown, now: datetime, with_namespace: bool, wide: bool, with_kind: bool) -> list[Column]:
+    metadata = shown.resource.metadata
+    name = f"{shown.resource.kind.lower()}/{metadata.name}" if with_kind else metadata.name
+    labels = ",".join(f"{key}={value}" for key, value in sorted(metadata.labels.items()))
+    cells = (
+        *([Column("NAMESPACE", metadata.namespace or NONE)] if with_namespace else []),
+        Column("NAME", name),
+        *columns(shown.resource),
+        *_status(shown),
+        Column("AGE", age(metadata.creation_timestamp, now)),
+        Column("LABELS", labels or NONE, wide=True),
+    )
+    return [cell for cell in cells if wide or not cell.wide]
+
+
+def _status(shown: Shown) -> tuple[Column, ...]:
+    """One word on what is true of the object: the first reason why something is wrong, else that it is accepted."""
+    if shown.resource.kind in ("Workload", "Namespace", "ServiceAccount"):
+        return ()
+    found = conditions(shown.status)
+    wrong = next((condition.reason for condition in found if is_bad(condition)), "")
+    return (Column("STATUS", wrong or ("Accepted" if found else NONE)),)

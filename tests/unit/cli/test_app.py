@@ -1,0 +1,45 @@
+"""The program itself: it starts fast, and every command has help with examples."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from tulle.cli.app import app
+from tulle.cli.registry import ENTRIES
+
+HEAVY = ("fastapi", "httpx", "google.protobuf", "grpc", "jsonschema", "cryptography")
+
+
+def modules_after(statement: str) -> set[str]:
+    script = f"import sys; {statement}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    loaded = modules_after("import tulle.cli.app")
+    assert not loaded.intersection(HEAVY)
+    assert not any(name.startswith(("tulle.view", "tulle.xds", "tulle.api")) for name in loaded)
+
+
+def test_commands_that_ask_wait_for_no_web_framework() -> None:
+    loaded = modules_after("import tulle.cli.get, tulle.cli.status, tulle.cli.apply")
+    assert not loaded.intersection({"fastapi", "google.protobuf", "grpc", "jsonschema", "cryptography"})
+
+
+def test_help_lists_all_commands() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for entry in ENTRIES:
+        assert entry.name in result.stdout
+        assert entry.summary in result.stdout
+    assert "Exit codes" in result.stdout
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert f"tulle {name}" in result.stdout
