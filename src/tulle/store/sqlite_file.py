@@ -3,6 +3,7 @@
 A store that cannot be trusted stays as it is: nothing here repairs, empties or replaces a file that exists.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -45,6 +46,13 @@ _INSTRUCTIONS = {
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
 }
+_SAME_AS = {  # what the file system calls it, and SQLite
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_PERM,
+    errno.EPERM: sqlite3.SQLITE_PERM,
+}
 _OTHER = "{path} cannot be read or written ({error}). Check the disk, its free space and the kernel's log"
 
 
@@ -55,10 +63,14 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-        text = _INSTRUCTIONS.get(code, _OTHER).format(path=path, error=error)
-        raise Unavailable(text) from error
+        raise Unavailable(_instruction(path, code, str(error))) from error
     except OSError as error:
-        raise Unavailable(_OTHER.format(path=path, error=error.strerror)) from error
+        code = _SAME_AS.get(error.errno or 0, 0)
+        raise Unavailable(_instruction(path, code, error.strerror or str(error))) from error
+
+
+def _instruction(path: Path, code: int, error: str) -> str:
+    return _INSTRUCTIONS.get(code, _OTHER).format(path=path, error=error)
 
 
 class OpenFile:
@@ -85,7 +97,8 @@ def open_file(path: Path) -> OpenFile:
         lock = _locked_directory(path)
         try:
             _create_if_new(path)
-            path.chmod(0o600)
+            if stat.S_IMODE(path.stat().st_mode) != 0o600:
+                path.chmod(0o600)
             writer = _connect(path)
             _check(path, writer)
             writer.execute("PRAGMA journal_mode = WAL")
