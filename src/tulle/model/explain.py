@@ -110,7 +110,7 @@ def _wrong_type(path: str, instance: Tree, schema: Mapping[str, str], texts: Map
         truth = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
         word = truth.get(instance.lower(), "")
         hint = f"write {word} without quotes" if word else ""
-    elif wanted == "array" and instance is not None and not isinstance(instance, Sequence):
+    elif wanted == "array" and instance is not None:
         hint = "write it as the entry of a list: put '- ' before it"
     described = schema.get("description") if wanted in ("string", "integer") and not hint else None
     noun = described or _NOUNS.get(wanted, wanted)

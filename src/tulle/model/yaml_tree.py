@@ -8,6 +8,7 @@ are limited, because a text may come from anybody.
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import yaml
 from msgspec import Struct
@@ -78,7 +79,8 @@ def _documents(text: str, line: int) -> Iterator[Document]:
                 if document.value is not None or document.problems:
                     yield document
     except yaml.YAMLError as error:
-        yield _failed(*_syntax_problem(error, line))
+        problem = _syntax_problem(error, line)
+        yield _failed(problem, problem.line)
     except UnicodeError:
         yield _failed(Problem("", "the text has characters that are not Unicode", "save it as UTF-8"), line + 1)
 
@@ -87,11 +89,14 @@ def _failed(problem: Problem, line: int) -> Document:
     return Document(None, line, {}, {}, (problem,))
 
 
-def _syntax_problem(error: yaml.YAMLError, line: int) -> tuple[Problem, int]:
-    mark = getattr(error, "problem_mark", None)
+def _syntax_problem(error: yaml.YAMLError, before: int) -> Problem:
+    """What the parser has against a text; `before` is the number of lines before that text."""
+    mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
-    hint = "indent with spaces, not tabs" if "cannot start any token" in what else ""
-    return Problem("", f"this is not YAML: {what}", hint), line + 1 + (mark.line if mark else 0)
+    hint = "indent with spaces, not tabs" if "tab character" in what or "cannot start any token" in what else ""
+    if mark and context and context.line < mark.line and not hint:
+        hint = f"what is not right here starts in line {before + 1 + context.line}"
+    return Problem("", f"this is not YAML: {what}", hint, line=before + 1 + (mark.line if mark else 0))
 
 
 class _Abandoned(Exception):
@@ -112,17 +117,23 @@ class _Reader:
         self._aliased = 0
 
     def document(self) -> Document:
-        """Reads up to the document's end; an abandoned document is read over."""
+        """Reads up to the document's end, or as far as the document is YAML."""
         first = next(self._events)
         line = self._line(first)
         value: Tree = None
         try:
             value = self._value(first, "", 0)
         except _Abandoned:
-            for event in self._events:
-                if isinstance(event, yaml.DocumentEndEvent):
-                    break
+            self._read_over()
+        except yaml.YAMLError as error:
+            self._problems.append(_syntax_problem(error, self._before))
         return Document(value, line, self._lines, self._texts, tuple(self._problems))
+
+    def _read_over(self) -> None:
+        """Skips the rest of an abandoned document. What else is wrong with it does not matter any more."""
+        with suppress(yaml.YAMLError):
+            while not isinstance(next(self._events, None), yaml.DocumentEndEvent | None):
+                pass
 
     def _line(self, event: yaml.Event) -> int:
         return self._before + 1 + (event.start_mark.line if event.start_mark else 0)

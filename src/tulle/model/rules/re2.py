@@ -9,8 +9,8 @@ import re
 MAX_LENGTH = 1024
 MAX_DEPTH = 50
 MAX_REPEAT = 1000
-MAX_SIZE = 10_000
-"""Of the compiled program, estimated in instructions."""
+MAX_SIZE = 5000
+"""Of the compiled program in instructions, estimated from above. Proxies are started with this limit."""
 
 _REPEAT = re.compile(r"\{([0-9]{1,9})(?:(,)([0-9]{0,9}))?\}")
 _GROUP = re.compile(r"\?P?<([A-Za-z_][A-Za-z0-9_]*)>")
@@ -18,7 +18,8 @@ _FLAGS = re.compile(r"\?(?!-?[:)])([imsU]*(?:-[imsU]+)?)([:)])|\?:")
 _UNICODE = re.compile(r"\^?(?:L[ultmo]?|M[nce]?|N[dlo]?|P[cdseifo]?|S[mcko]?|Z[slp]?|C[cf]?)")
 _POSIX = re.compile(r"\[:\^?(?:alnum|alpha|ascii|blank|cntrl|digit|graph|lower|print|punct|space|upper|word|xdigit):\]")
 _HEX = re.compile(r"x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]{1,6})\})")
-_LAST_CHARACTER = 0x10FFFF
+_LAST_CHARACTER = 0xFF
+"""Proxies match bytes, not characters of Unicode."""
 
 
 class _Refused(Exception):
@@ -29,6 +30,8 @@ def refusal(expression: str) -> str:
     """Why the expression is not accepted, as the end of a sentence about it; "" where it is."""
     if len(expression) > MAX_LENGTH:
         return f"has more than {MAX_LENGTH} characters"
+    if not expression.isascii():
+        return "has characters outside ASCII, which requests only have percent-encoded"
     try:
         _Parser(expression).whole()
     except _Refused as reason:
@@ -72,7 +75,7 @@ class _Parser:
         return size, repeat
 
     def _repeated(self, depth: int) -> tuple[int, int]:
-        if self._next() in ("*", "+", "?"):
+        if self._next() in ("*", "+", "?") or _REPEAT.match(self._text, self._at):
             raise _Refused(f"has nothing to repeat before '{self._next()}' at character {self._at + 1}")
         is_operand, size, inside = self._atom(depth)
         times = self._times()
@@ -85,7 +88,7 @@ class _Parser:
         before = self._at
         if self._times() is not None:
             raise _Refused(f"repeats a repetition at character {before + 1}, which RE2 does not know")
-        return size * max(times, 1), inside * max(times, 1)
+        return (size + 1) * max(times, 1), inside * max(times, 1)
 
     def _times(self) -> int | None:
         """How often at most, as far as that makes the program larger; None where nothing is repeated."""
@@ -117,7 +120,7 @@ class _Parser:
             return True, self._class(), 1
         if char == "\\":
             return True, self._escape(in_class=False)[1], 1
-        return True, max(1, len(char.encode("utf-8", "replace"))), 1
+        return True, 2, 1
 
     def _group(self, depth: int) -> tuple[bool, int, int]:
         start = self._at
@@ -138,7 +141,7 @@ class _Parser:
         return True, size + 2, inside
 
     def _class(self) -> int:
-        start, size, first = self._at, 1, True
+        start, size, first = self._at, 3, True
         if self._next() == "^":
             self._at += 1
         while first or self._next() != "]":
@@ -146,7 +149,7 @@ class _Parser:
                 raise _Refused(f"has a '[' without ']' at character {start}")
             first = False
             if self._match(_POSIX):
-                size += 2
+                size += 6
                 continue
             low, part = self._class_character()
             size += part
@@ -166,7 +169,7 @@ class _Parser:
         if self._next(2) == "[:":
             raise _Refused(f"has an unknown class at character {self._at + 1}")
         self._at += 1
-        return self._escape(in_class=True) if char == "\\" else (ord(char), 1)
+        return self._escape(in_class=True) if char == "\\" else (ord(char), 2)
 
     def _escape(self, in_class: bool) -> tuple[int | None, int]:
         char = self._next()
@@ -175,19 +178,19 @@ class _Parser:
         if found := self._match(_HEX):
             code = int(found[1] or found[2], 16)
             if code > _LAST_CHARACTER:
-                raise _Refused(f"has the character \\{found[0]}, which there is not")
-            return code, 4
+                raise _Refused(f"has the character \\{found[0]}, which is no byte")
+            return code, 2
         self._at += 1
         if char in "pP":
             return self._unicode_class()
         if char in "dDsSwW":
-            return None, 3
+            return None, 6
         if char in "afnrtv":
-            return ord(f"{chr(7)}\f\n\r\t\v"["afnrtv".index(char)]), 1
+            return ord(f"{chr(7)}\f\n\r\t\v"["afnrtv".index(char)]), 2
         if char in "bBAz" and not in_class:
             return None, 1
-        if char.isascii() and not char.isalnum() and char != "_":
-            return ord(char), 1
+        if not char.isalnum():
+            return ord(char), 2
         if char in "123456789":
             raise _Refused(f"refers back to group \\{char}, which RE2 cannot")
         raise _Refused(f"has \\{char} at character {self._at - 1}, which is not accepted")
@@ -200,4 +203,4 @@ class _Parser:
         if found is None or (braced and self._next() != "}") or (not braced and "^" in found[0]):
             raise _Refused(f"has an unknown class of characters at character {start + 1}")
         self._at = self._at + 1 if braced else start + 1
-        return None, 500
+        return None, 20

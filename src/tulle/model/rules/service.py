@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tulle.model.problem import Problem
+from tulle.model.rules.addresses import is_address
 from tulle.model.rules.unique import repeated
 from tulle.model.service import ServiceSpec
 from tulle.model.tree import below
@@ -14,11 +15,18 @@ def service_problems(spec: ServiceSpec) -> Iterator[Problem]:
     if spec.cluster_ip == HEADLESS or HEADLESS in spec.cluster_ips:
         message = "headless services are not served yet: a service needs a virtual address"
         yield Problem("spec.clusterIP", message, "remove it and one is given out")
+    for path, address in (("spec.clusterIP", spec.cluster_ip), *_listed_addresses(spec)):
+        if address not in ("", HEADLESS) and not is_address(address):
+            yield Problem(path, f'"{address}" is no IP address', "remove it and one is given out")
     if not spec.ports and spec.type != "ExternalName":
         yield Problem("spec.ports", "a service needs at least one port", "ports: [{name: http, port: 80}]")
     if spec.type == "ExternalName" and not spec.external_name:
         yield Problem("spec.externalName", "`externalName` is missing, which the type ExternalName needs")
     yield from _port_problems(spec)
+
+
+def _listed_addresses(spec: ServiceSpec) -> tuple[tuple[str, str], ...]:
+    return tuple((below("spec.clusterIPs", index), address) for index, address in enumerate(spec.cluster_ips))
 
 
 def _port_problems(spec: ServiceSpec) -> Iterator[Problem]:
