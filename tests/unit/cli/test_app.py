@@ -26,7 +26,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_commands_that_ask_wait_for_no_web_framework() -> None:
     loaded = modules_after("import tulle.cli.get, tulle.cli.status, tulle.cli.apply")
-    assert not loaded.intersection({"fastapi", "google.protobuf", "grpc", "jsonschema", "cryptography"})
+    assert not loaded.intersection({"fastapi", "google.protobuf", "grpc", "cryptography"})
 
 
 def test_help_lists_all_commands() -> None:

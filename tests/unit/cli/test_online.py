@@ -74,9 +74,7 @@ def test_a_relative_working_directory_is_that_of_the_file(shop: ToldBackend, run
 
 def test_what_the_control_plane_finds_is_shown_with_file_and_line(shop: ToldBackend, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
-    file.write_text(
-        "apiVersion: v1\nkind: Service\nmetadata: {name: web, resourceVersion: old}\nspec: {ports: [{port: 80}]}\n"
-    )
+    file.write_text(SERVICE.replace("name: web", "name: web, resourceVersion: old"))
     result = run("apply", "-f", str(file))
     assert result.exit_code == 1
     assert f"{file}:1: Service/shop/web: metadata.resourceVersion" in result.stderr
