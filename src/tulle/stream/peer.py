@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-_URI_NAMES = "x509_uri"
+# URI names only: the property with all alternative names does not say which of them is a DNS name.
+_URI_NAMES = "peer_uri"
 _SPIFFE_SCHEME = "spiffe://"
 
 
