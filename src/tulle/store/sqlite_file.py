@@ -9,7 +9,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from tulle.store.protocol import Unavailable
@@ -76,16 +76,14 @@ def _instruction(path: Path, code: int, error: str) -> str:
 class OpenFile:
     """A store's file, held by this process alone: one connection that writes and one that reads."""
 
-    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection, opened: ExitStack) -> None:
         self.path, self.writer, self.reader = path, writer, reader
-        self._lock = lock
+        self._opened = opened
 
     def close(self) -> None:
         """Lets go of the file; raises Unavailable."""
         with translated(self.path):
-            self.reader.close()
-            self.writer.close()
-            os.close(self._lock)
+            self._opened.close()
 
 
 def open_file(path: Path) -> OpenFile:
@@ -93,22 +91,19 @@ def open_file(path: Path) -> OpenFile:
 
     The directory has to be the user's alone; it is made where it is missing, and locked as long as the store is open.
     """
-    with translated(path):
+    with translated(path), ExitStack() as opened:
         lock = _locked_directory(path)
-        try:
-            _create_if_new(path)
-            if stat.S_IMODE(path.stat().st_mode) != 0o600:
-                path.chmod(0o600)
-            writer = _connect(path)
-            _check(path, writer)
-            writer.execute("PRAGMA journal_mode = WAL")
-            writer.execute("PRAGMA synchronous = FULL")
-            reader = _connect(path)
-            reader.execute("PRAGMA query_only = ON")
-        except BaseException:
-            os.close(lock)
-            raise
-    return OpenFile(path, lock, writer, reader)
+        opened.callback(os.close, lock)
+        _create_if_new(path)
+        if stat.S_IMODE(path.stat().st_mode) != 0o600:
+            path.chmod(0o600)
+        writer = opened.enter_context(closing(_connect(path)))
+        _check(path, writer)
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("PRAGMA synchronous = FULL")
+        reader = opened.enter_context(closing(_connect(path)))
+        reader.execute("PRAGMA query_only = ON")
+        return OpenFile(path, writer, reader, opened.pop_all())
 
 
 def _locked_directory(path: Path) -> int:
