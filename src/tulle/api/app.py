@@ -5,26 +5,25 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from tulle.api import apply, context, errors, health, nodes, openapi, proxies, resources, tokens
+from tulle.api import apply, context, errors, health, messages, nodes, openapi, proxies, resources, tokens
 from tulle.api.audit import WriteLine
 from tulle.api.backend import Backend, Status
-from tulle.api.errors import ProblemDocument
 from tulle.api.guard import Access, Guard
 
 # Paths that mean one thing come before `/v1/{plural}/{name}`, which means many.
 _ROUTERS = (health.router, apply.router, proxies.router, nodes.router, tokens.router, resources.router)
 _TYPES = (
-    ProblemDocument,
+    messages.ProblemDocument,
     Status,
-    resources.Deleted,
-    apply.Applied,
-    proxies.ProxyList,
-    proxies.XdsDump,
-    nodes.NodeList,
-    tokens.TokenRequest,
-    tokens.Token,
-    health.Health,
-    health.Version,
+    messages.Deleted,
+    messages.Applied,
+    messages.ProxyList,
+    messages.XdsDump,
+    messages.NodeList,
+    messages.TokenRequest,
+    messages.Token,
+    messages.Health,
+    messages.Version,
 )
 
 

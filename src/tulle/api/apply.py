@@ -4,48 +4,24 @@ from collections.abc import Sequence
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.structs import replace
 
 from tulle.api.answer import answer
 from tulle.api.body import read_json
 from tulle.api.context import Given
 from tulle.api.errors import error, invalid
+from tulle.api.messages import Applied, AppliedObject, ApplyRequest
 from tulle.api.objects import Checked, check
 from tulle.api.openapi import RESOURCE, answers, ref, takes
 from tulle.api.resources import DryRun
-from tulle.api.writing import Outcome, Written, write
+from tulle.api.writing import Written, write
 from tulle.model.names import ObjectRef
 from tulle.model.problem import Problem
 
 MAX_OBJECTS = 5000
 
 router = APIRouter(tags=["resources"])
-
-
-class ApplyRequest(Struct, frozen=True):
-    """Also a List as Kubernetes has it: what else it holds does not matter."""
-
-    items: tuple[Raw, ...]
-
-
-class AppliedObject(Struct, frozen=True, rename="camel"):
-    """`resource_version` is empty for what a dry run would have written."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    outcome: Outcome
-    resource_version: str
-
-
-class Applied(Struct, frozen=True, rename="camel"):
-    """What became of the objects, in the order in which they were sent."""
-
-    items: tuple[AppliedObject, ...]
-    dry_run: bool
-
 
 _BODY = {
     "type": "object",

@@ -6,30 +6,15 @@ ApiError is the only exception of this package; handlers raise it, and one funct
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from msgspec import UNSET, Struct, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tulle.api.audit import notes
+from tulle.api.messages import ProblemDocument
 from tulle.model.problem import Problem
 from tulle.store.protocol import Conflict, NotFound, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
-
-
-class ProblemDocument(Struct, frozen=True, rename="camel"):
-    """RFC 9457. `reason` is one word for programs; `problems` are the mistakes in what was sent; the revisions are
-    those of a conflict."""
-
-    title: str
-    status: int
-    detail: str
-    reason: str
-    type: str = "about:blank"
-    problems: tuple[Problem, ...] | UnsetType = UNSET
-    resource: str | UnsetType = UNSET
-    expected_revision: int | UnsetType = UNSET
-    actual_revision: int | UnsetType = UNSET
 
 
 class ApiError(Exception):

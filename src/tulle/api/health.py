@@ -1,22 +1,14 @@
 """Health: whether the process answers, and whether it can serve."""
 
 from fastapi import APIRouter, Response
-from msgspec import Struct
 
 from tulle.api.answer import answer
 from tulle.api.context import Given
-from tulle.api.errors import ApiError, ProblemDocument
+from tulle.api.errors import ApiError
+from tulle.api.messages import Health, ProblemDocument, Version
 from tulle.api.openapi import answers, ref
 
 router = APIRouter(tags=["health"])
-
-
-class Health(Struct, frozen=True):
-    status: str
-
-
-class Version(Struct, frozen=True):
-    version: str
 
 
 @router.get("/healthz", responses=answers(ref(Health)))

@@ -1,18 +1,13 @@
 """Nodes: the hosts whose agents have been seen."""
 
 from fastapi import APIRouter, Response
-from msgspec import Struct
 
 from tulle.api.answer import answer
-from tulle.api.backend import NodeState
 from tulle.api.context import Given
+from tulle.api.messages import NodeList
 from tulle.api.openapi import answers, ref
 
 router = APIRouter(tags=["nodes"])
-
-
-class NodeList(Struct, frozen=True):
-    items: tuple[NodeState, ...]
 
 
 @router.get("/v1/nodes", responses=answers(ref(NodeList)))

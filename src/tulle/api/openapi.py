@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from msgspec import Struct
 
-from tulle.api.errors import MEDIA_TYPE, ProblemDocument
+from tulle.api.errors import MEDIA_TYPE
+from tulle.api.messages import ProblemDocument
 from tulle.model.kinds import KINDS
 from tulle.model.schema import json_schema
 

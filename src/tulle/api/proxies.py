@@ -1,25 +1,15 @@
 """Proxies: whether each has what it should have, and what that is."""
 
 from fastapi import APIRouter, Response
-from msgspec import Struct
 
 from tulle.api.answer import answer
-from tulle.api.backend import ProxyState, XdsResource
 from tulle.api.context import Given
 from tulle.api.errors import not_found
+from tulle.api.messages import ProxyList, XdsDump
 from tulle.api.openapi import answers, ref
 from tulle.model.names import ProxyId
 
 router = APIRouter(tags=["proxies"])
-
-
-class ProxyList(Struct, frozen=True):
-    items: tuple[ProxyState, ...]
-
-
-class XdsDump(Struct, frozen=True):
-    proxy: str
-    resources: tuple[XdsResource, ...]
 
 
 @router.get("/v1/proxies", responses=answers(ref(ProxyList)))

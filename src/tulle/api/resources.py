@@ -4,7 +4,6 @@ import asyncio
 from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from msgspec import Raw, Struct
 
 from tulle.api.answer import answer
 from tulle.api.audit import notes
@@ -12,6 +11,7 @@ from tulle.api.backend import Backend, Status
 from tulle.api.body import read_json
 from tulle.api.context import Given
 from tulle.api.errors import error, invalid, not_found
+from tulle.api.messages import Deleted, ListMetadata, ResourceList
 from tulle.api.objects import Checked, Place, check_at, labels, place, shown
 from tulle.api.openapi import RESOURCE, RESOURCE_LIST, answers, ref, takes
 from tulle.api.selector import Selector, parse_selector
@@ -34,24 +34,6 @@ CLUSTER = "/v1/{plural}"
 _SLICE = 200  # objects that are encoded before others get their turn
 
 router = APIRouter(tags=["resources"])
-
-
-class ListMetadata(Struct, frozen=True, rename="camel"):
-    resource_version: str
-
-
-class ResourceList(Struct, frozen=True, rename="camel"):
-    """As Kubernetes' List. `metadata.resourceVersion` is where a watch goes on from."""
-
-    metadata: ListMetadata
-    items: tuple[Raw, ...]
-    api_version: str = "v1"
-    kind: str = "List"
-
-
-class Deleted(Struct, frozen=True, rename="camel"):
-    resource: str
-    resource_version: str
 
 
 @router.get(NAMESPACED + "/{name}/status", responses=answers(ref(Status)))

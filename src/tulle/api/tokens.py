@@ -1,47 +1,23 @@
 """Join tokens: what a new node's agent proves with that it may join."""
 
 from datetime import timedelta
-from typing import Annotated, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from msgspec import Meta, Struct
 
 from tulle.api.answer import answer
 from tulle.api.audit import notes
 from tulle.api.body import read_json
 from tulle.api.context import Given
 from tulle.api.errors import invalid
+from tulle.api.messages import Token, TokenRequest
 from tulle.api.openapi import answers, ref, takes
 from tulle.model.duration import Duration
 from tulle.model.problem import Problem
-from tulle.model.syntax import DnsSubdomain
 
 MAX_TTL = timedelta(days=7)
 
 router = APIRouter(tags=["nodes"])
-
-AccountName: TypeAlias = Annotated[
-    str,
-    Meta(max_length=317, pattern=r"^[a-z0-9-]+/[a-z0-9.-]+$(?!\n)", description="<namespace>/<service account>"),
-]
-
-
-class TokenRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """`service_accounts` are those that workloads of the node may run as, `ttl` is how long the token can be used."""
-
-    node: DnsSubdomain
-    service_accounts: tuple[AccountName, ...] = ()
-    ttl: str = "1h"
-
-
-class Token(Struct, frozen=True):
-    """`token` is shown this once and works once."""
-
-    token: str
-
-    def __repr__(self) -> str:
-        return "Token(redacted)"
 
 
 @router.post(

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from tulle.api.backend import Backend
-from tulle.api.errors import ProblemDocument, error
+from tulle.api.errors import error
+from tulle.api.messages import Bookmark, ProblemDocument
 from tulle.api.objects import Place, labels, shown
 from tulle.api.selector import Selector
 from tulle.store.protocol import Compacted, Event, Stored, Unavailable
@@ -22,10 +23,6 @@ Change: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 _PING_SECONDS = 15
 _SEND_SECONDS = 30  # a client that takes longer to accept an event is dropped
 _BOOKMARK_EVERY = 500  # revisions; keeps a watch of rare objects from falling out of the store's log
-
-
-class _Bookmark(Struct, frozen=True, rename="camel"):
-    resource_version: str
 
 
 def watch(backend: Backend, target: Place, selector: Selector, since: int | None) -> EventSourceResponse:
@@ -103,7 +100,7 @@ def _event(change: Change, object_: Raw, revision: int | None = None) -> ServerS
 
 
 def _bookmark(revision: int) -> ServerSentEvent:
-    data = msgspec.json.encode(_Bookmark(str(revision)))
+    data = msgspec.json.encode(Bookmark(str(revision)))
     return ServerSentEvent(data.decode(), event="BOOKMARK", id=_id(revision), sep="\n")
 
 

@@ -1,17 +1,15 @@
 """Writes checked resources, all or none, and says what became of each; or says what would have."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias
 
 from fastapi import Request
 from msgspec import Struct
 
 from tulle.api.audit import notes
+from tulle.api.messages import Outcome
 from tulle.api.objects import Checked
 from tulle.model.names import ObjectRef
 from tulle.store.protocol import Conflict, Store, Stored
-
-Outcome: TypeAlias = Literal["created", "configured", "unchanged"]
 
 _ATTEMPTS = 5
 

@@ -7,16 +7,16 @@ import pytest
 from tests.fakes.backend import FakeBackend
 from tests.unit.api.conftest import AuditLog, Json
 
-from tulle.api.tokens import Token
+from tulle.api.messages import Token
 
 
 async def test_a_token(client: httpx.AsyncClient, backend: FakeBackend, audit: AuditLog) -> None:
-    asked = {"node": "n1", "serviceAccounts": ["shop/web", "shop/db"], "ttl": "30m"}
+    asked = {"node": "n1", "serviceAccounts": ["shop/web", "art/*"], "ttl": "30m"}
     made = await client.post("/v1/tokens", json=asked)
     assert (made.status_code, made.json()) == (201, {"token": "secret-token"})
     assert made.headers["Cache-Control"] == "no-store"
-    assert backend.tokens == [("n1", ("shop/web", "shop/db"), timedelta(minutes=30))]
-    assert audit.entries[0]["objects"] == ["Token/n1", "shop/web", "shop/db"]
+    assert backend.tokens == [("n1", ("shop/web", "art/*"), timedelta(minutes=30))]
+    assert audit.entries[0]["objects"] == ["Token/n1", "shop/web", "art/*"]
     assert "secret-token" not in audit.lines[0]
 
 
@@ -27,6 +27,8 @@ async def test_a_token(client: httpx.AsyncClient, backend: FakeBackend, audit: A
         ({"node": 3}, "node"),
         ({"node": "N!"}, "node"),
         ({"node": "n1", "serviceAccounts": ["web"]}, "serviceAccounts[0]"),
+        ({"node": "n1", "serviceAccounts": ["shop/web", "*/web"]}, "serviceAccounts[1]"),
+        ({"node": "n1", "serviceAccounts": ["shop/.."]}, "serviceAccounts[0]"),
         ({"node": "n1", "ttl": "soon"}, "ttl"),
         ({"node": "n1", "ttl": "0s"}, "ttl"),
         ({"node": "n1", "ttl": "169h"}, "ttl"),
