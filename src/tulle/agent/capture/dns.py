@@ -21,6 +21,7 @@ from tulle.agent.capture.accept import accept
 from tulle.agent.capture.dns_message import Malformed, Query
 from tulle.agent.capture.dns_upstream import Upstream
 from tulle.agent.capture.namespace import bind_tcp, bind_udp
+from tulle.agent.capture.netlink import has_ipv6
 from tulle.agent.capture.rules import DNS_PORT
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def bind_dns(network: Path, port: int = DNS_PORT) -> DnsSockets:
 
     On the two loopback addresses and not on all: answers must come from the address that was asked.
     """
-    addresses = _LOCALHOST if Path("/proc/sys/net/ipv6").exists() else _LOCALHOST[:1]
+    addresses = _LOCALHOST if has_ipv6() else _LOCALHOST[:1]
     with ExitStack() as opened:
         udp = tuple(opened.enter_context(bind_udp(network, address, port)) for address in addresses)
         tcp = tuple(opened.enter_context(bind_tcp(network, address, port)) for address in addresses)

@@ -28,6 +28,7 @@ else:
 
 CANNOT_RUN = 126
 NOT_FOUND = 127
+_FIRST_OTHER = 3
 _RESOLV_CONF = "/etc/resolv.conf"
 
 # Doors through which names are resolved outside the namespace, past the mesh: nss-resolve (its own socket, D-Bus in
@@ -76,8 +77,12 @@ class Launch(NamedTuple):
     def from_json(cls, text: str) -> "Launch":
         """The reverse of to_json."""
         fields = json.loads(text)
-        run_as = fields["run_as"]
-        return cls(**{**fields, "run_as": None if run_as is None else RunAs(*run_as)})
+        for name in ("hidden", "shown", "command"):
+            fields[name] = tuple(fields[name])
+        if fields["run_as"] is not None:
+            uid, gid, groups = fields["run_as"]
+            fields["run_as"] = RunAs(uid, gid, tuple(groups))
+        return cls(**fields)
 
     def to_json(self) -> str:
         """One JSON object with the fields."""
@@ -222,12 +227,20 @@ def _unshare_with_maps(maps: dict[str, str]) -> None:
         raise OSError("the user namespace's maps could not be written")
 
 
+def _close_all_but(kept: int) -> None:
+    """Closes what an agent was started with and passed on unknowingly; execve closes `kept`."""
+    most = os.sysconf("SC_OPEN_MAX")
+    os.closerange(_FIRST_OTHER, kept)
+    os.closerange(kept + 1, most)
+    with contextlib.suppress(OSError):
+        os.set_inheritable(kept, False)
+
+
 def main(arguments: list[str]) -> NoReturn:
     specification, failures = arguments
     with open(int(specification), encoding="utf-8") as source:  # noqa: PTH123 (a descriptor)
         launch = Launch.from_json(source.read())
-    if failures:
-        os.set_inheritable(int(failures), False)
+    _close_all_but(int(failures) if failures else _FIRST_OTHER)
     try:
         become(launch)
     except OSError as failure:

@@ -55,6 +55,12 @@ _REJECT_ICMPX, _ADMIN_PROHIBITED = 2, 3
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _HOOKS = {"output": 3}
 _UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+_IPV6_OFF = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+
+
+def has_ipv6() -> bool:
+    """Whether the kernel has IPv6 at all."""
+    return _IPV6_OFF.exists()
 
 
 def loopback_up() -> None:
@@ -69,10 +75,12 @@ def route_everything_to_loopback() -> None:
     Without a preferred source each peer's address would equal its destination, which breaks DNS over UDP.
     """
     _UNPRIVILEGED_PORTS.write_text("0")
+    if has_ipv6():  # a host may turn it off for new namespaces
+        _IPV6_OFF.write_text("0")
     with IPRoute() as route:
         route.link("set", index=_LOOPBACK_INDEX, state="up")
         families = [(socket.AF_INET, "0.0.0.0/0", "127.0.0.1")]
-        if socket.has_ipv6 and Path("/proc/sys/net/ipv6").exists():
+        if has_ipv6():
             families.append((socket.AF_INET6, "::/0", "::1"))
         for family, everything, source in families:
             route.route(

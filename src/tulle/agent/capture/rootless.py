@@ -29,14 +29,15 @@ _SWITCHES = (
 
 def detect() -> Problem | None:
     """Why this user cannot capture traffic on this host without root; None where they can. Takes part of a second."""
-    command = [sys.executable, "-I", "-m", "tulle.agent.capture.rootless"]
+    program = "import sys; from tulle.agent.capture.rootless import probe; sys.exit(probe())"
+    command = [sys.executable, "-I", "-c", program]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_LIMIT, check=False)
     except subprocess.TimeoutExpired:
         return Problem("", f"trying a user namespace did not end within {_PROBE_LIMIT:.0f} s")
     if done.returncode == 0:
         return None
-    reason = done.stdout.strip() or done.stderr.strip() or f"exit code {done.returncode}"
+    reason = done.stderr.strip() or f"exit code {done.returncode}"
     return Problem("", f"this user cannot capture traffic without root: {reason}", _hint())
 
 
@@ -123,10 +124,3 @@ def _become_root() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     except PermissionError as error:
         raise OSError(errno.EPERM, "the user namespace's maps may not be written") from error
-
-
-if __name__ == "__main__":
-    reason = probe()
-    if reason is not None:
-        print(reason)
-        sys.exit(1)
