@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -90,7 +91,7 @@ class Views:
 
     def __init__(self) -> None:
         self.views: dict[Key, View] = {}
-        self.secrets: dict[str, Resource] = {}
+        self.secrets: dict[str, Resource | Pending] = {}
         self.root_keys: dict[str, list[Key]] = {}
 
     def get(self, type_url: str, name: str) -> Resource | Absent | Pending:
@@ -140,9 +141,12 @@ class AdsServer:
             self._server = None
 
     def changed(self, *keys: Key) -> None:
+        self.names_changed(*map(name_of, keys))
+
+    def names_changed(self, *names: tuple[str, str]) -> None:
         with self._lock:
             for session, wake in self._streams.items():
-                session.changed([name_of(key) for key in keys])
+                session.changed(names)
                 for type_url in (type_urls.CLUSTER, type_urls.LISTENER, type_urls.VIRTUAL_HOST):
                     session.roots_changed(type_url)
                 wake.put(None)
@@ -255,10 +259,14 @@ class Echo:
 
     GREETING = b"hello\n"
 
-    def __init__(self, listening: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        tls: ssl.SSLContext | None = None,
+        say: Callable[[ssl.SSLSocket], str] = lambda connection: uri(connection),
+    ) -> None:
         self.connections = 0
-        self.served = 0
-        self._listening, self._tls = listening, tls
+        self._listening, self._tls, self._say = listening, tls, say
         self._open: list[socket.socket] = []
         listening.setblocking(True)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -279,8 +287,7 @@ class Echo:
             greeting = self.GREETING
             if self._tls is not None:
                 accepted = stack.enter_context(self._tls.wrap_socket(accepted, server_side=True))
-                greeting = f"{_uri(accepted)}\n".encode()
-            self.served += 1
+                greeting = f"{self._say(accepted)}\n".encode()
             accepted.sendall(greeting)
             while data := accepted.recv(4096):
                 accepted.sendall(data)
@@ -313,7 +320,7 @@ class TlsHttp:
 
     def _serve(self, raw: socket.socket) -> None:
         with contextlib.suppress(OSError), self._tls.wrap_socket(raw, server_side=True) as accepted:
-            body = _uri(accepted).encode()
+            body = uri(accepted).encode()
             while accepted.recv(65536):
                 self.requests += 1
                 accepted.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
@@ -324,9 +331,89 @@ class TlsHttp:
         self._listening.close()
 
 
-def _uri(connection: ssl.SSLSocket) -> str:
+def uri(connection: ssl.SSLSocket) -> str:
     certificate = connection.getpeercert() or {}
     return next((value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"), "")
+
+
+def serial(connection: ssl.SSLSocket) -> str:
+    """The serial number of the client's certificate."""
+    return str((connection.getpeercert() or {}).get("serialNumber"))
+
+
+class Upgrading(Echo):
+    """Agrees to any upgrade, then says everything back."""
+
+    GREETING = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+    def _serve(self, accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            accepted.recv(65536)
+        super()._serve(accepted)
+
+
+class GrpcEcho:
+    """A gRPC server in a workload's namespace whose every method says everything back."""
+
+    def __init__(self, workload: "WorkloadInMesh") -> None:
+        self._workload = workload
+        self.calls = 0
+
+    def __enter__(self) -> "GrpcEcho":
+        def both(requests: Iterator[bytes], _: object) -> Iterator[bytes]:
+            self.calls += 1
+            yield from requests
+
+        handler = grpc.method_handlers_generic_handler(
+            "echo.Echo", {"Both": grpc.stream_stream_rpc_method_handler(both)}
+        )
+        self._server = grpc.server(futures.ThreadPoolExecutor(2))
+        self._server.add_generic_rpc_handlers((handler,))
+        in_namespace(self._workload.network, lambda: self._server.add_insecure_port("127.0.0.1:50051"))
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(0).wait()
+
+
+class Relay:
+    """A unix socket that leads to where `connect` leads, for clients that cannot be in a namespace."""
+
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        self._connect = connect
+        self._directory = tempfile.TemporaryDirectory()
+        self.path = Path(self._directory.name) / "relay.sock"
+        self._listening = socket.socket(socket.AF_UNIX)
+
+    def __enter__(self) -> "Relay":
+        self._listening.bind(str(self.path))
+        self._listening.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._directory.cleanup()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = self._listening.accept()
+                other = self._connect()
+                for source, sink in ((accepted, other), (other, accepted)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 class Mesh:
@@ -424,7 +511,7 @@ class Mesh:
                     roots.remove(key)
         self.server.changed(*keys)
 
-    def _root(self, type_url: str, key: Key) -> None:
+    def root(self, type_url: str, key: Key) -> None:
         roots = self.views.root_keys.setdefault(type_url, [])
         if key not in roots:
             roots.append(key)
@@ -438,6 +525,12 @@ class Mesh:
     def _publish_identities(self) -> None:
         key = IdentitiesClusterKey(str(self.proxy))
         self.views.views[key] = IdentitiesClusterView(key, tuple(sorted(self._identities)))
+
+    def renew(self, identity: SpiffeId) -> None:
+        """Gives out a new certificate."""
+        secret = certificate_secret(self.svid(identity))
+        self.views.secrets[secret.name] = secret
+        self.server.names_changed((secret.type_url, secret.name))
 
     def identity(self, namespace: str, account: str) -> SpiffeId:
         identity = SpiffeId(DOMAIN, namespace, account)
@@ -455,20 +548,25 @@ class Mesh:
         ports: Sequence[int] = (),
         passthrough: bool = False,
         exceptions: tuple[CapturedPort, ...] = (),
+        gateway: str = "",
+        has_certificate: bool = True,
     ) -> "WorkloadInMesh":
         """A workload with its namespace and both listeners, ready to send and receive."""
         network = self.namespaces.create(name)
         self._mesh_port += 1
-        workload = WorkloadInMesh(self, name, network, self.identity(name.namespace, account), self._mesh_port)
+        identity = SpiffeId(DOMAIN, name.namespace, account)
+        if has_certificate:
+            self.identity(name.namespace, account)
+        workload = WorkloadInMesh(self, name, network, identity, self._mesh_port, gateway)
         pairs: list[tuple[Key, View]] = []
         for port in ports:
             local = LocalClusterKey(WorkloadPort(name, port))
-            self._root(type_urls.CLUSTER, local)
+            self.root(type_urls.CLUSTER, local)
             pairs.append((local, LocalClusterView(local, str(network))))
-        self._root(type_urls.VIRTUAL_HOST, VirtualHostKey(name.namespace, PLACEHOLDER_AUTHORITY))
+        self.root(type_urls.VIRTUAL_HOST, VirtualHostKey(name.namespace, PLACEHOLDER_AUTHORITY))
         inbound, outbound = ListenerKey(name, "inbound"), ListenerKey(name, "outbound")
-        self._root(type_urls.LISTENER, inbound)
-        self._root(type_urls.LISTENER, outbound)
+        self.root(type_urls.LISTENER, inbound)
+        self.root(type_urls.LISTENER, outbound)
         served = tuple(WorkloadPort(name, port) for port in ports)
         pairs.append(
             (inbound, InboundListenerView(inbound, "127.0.0.1", workload.mesh_port, workload.identity, served))
@@ -535,9 +633,11 @@ def load_svid(context: ssl.SSLContext, svid: Svid, directory: Path) -> None:
 class WorkloadInMesh:
     """A workload's namespace, and what its application can do in it."""
 
-    def __init__(self, mesh: Mesh, name: WorkloadName, network: Path, identity: SpiffeId, mesh_port: int) -> None:
+    def __init__(
+        self, mesh: Mesh, name: WorkloadName, network: Path, identity: SpiffeId, mesh_port: int, gateway: str
+    ) -> None:
         self.mesh, self.name, self.network, self.identity = mesh, name, network, identity
-        self.mesh_port = mesh_port
+        self.mesh_port, self._gateway = mesh_port, gateway
 
     def outbound_view(self, passthrough: bool, exceptions: tuple[CapturedPort, ...]) -> OutboundListenerView:
         return OutboundListenerView(
@@ -545,7 +645,7 @@ class WorkloadInMesh:
             str(self.network),
             self.identity,
             self.name.namespace,
-            PassthroughClusterKey() if passthrough else None,
+            PassthroughClusterKey(self._gateway) if passthrough else None,
             exceptions,
         )
 

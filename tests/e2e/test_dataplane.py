@@ -4,17 +4,50 @@ import json
 import os
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import grpc
 import pytest
-from tests.e2e.dataplane import DOMAIN, LIMIT, App, Echo, Mesh, TlsHttp, WorkloadInMesh, load_svid, until
+from msgspec.structs import replace
+from tests.e2e.dataplane import (
+    DOMAIN,
+    LIMIT,
+    App,
+    Echo,
+    GrpcEcho,
+    Mesh,
+    Relay,
+    TlsHttp,
+    Upgrading,
+    WorkloadInMesh,
+    load_svid,
+    serial,
+    until,
+)
 
 from tulle.agent.capture.namespace import bind_tcp, in_namespace
 from tulle.identity.ca import new_authority
-from tulle.model.keys import ListenerKey, VirtualHostKey
-from tulle.model.names import SpiffeId, WorkloadName, WorkloadPort
-from tulle.view.types import CapturedPort, EndpointView
+from tulle.model.keys import ClusterKey, ListenerKey, PassthroughClusterKey, VirtualHostKey
+from tulle.model.names import ServiceName, ServicePort, SpiffeId, WorkloadName, WorkloadPort
+from tulle.stream import PENDING
+from tulle.view.types import (
+    Backend,
+    CapturedPort,
+    DirectResponse,
+    EndpointView,
+    Forward,
+    HeaderEdit,
+    PassthroughClusterView,
+    PathMatch,
+    PathRewrite,
+    Redirect,
+    RouteMatch,
+    RouteView,
+    ValueMatch,
+    VirtualHostView,
+)
 from tulle.xds import type_urls
 
 pytestmark = [
@@ -22,6 +55,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="needs root for network namespaces"),
 ]
 
+OK = DirectResponse(200, "ok")
 HTTP_VIP, HTTP_VIP_6 = "240.240.0.1", "fd74:756c:6c65:1::f0f0:1"
 TCP_VIP, TCP_VIP_6 = "240.244.0.1", "fd74:756c:6c65:2::f0f4:1"
 
@@ -165,6 +199,153 @@ class TestHttp:
         authority = mesh.http_service("catalog", 8080, [catalog.endpoint(8080)], [catalog.identity], clients="other")
         assert other.request(HTTP_VIP, authority).status == 200
 
+    def test_websocket(self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh) -> None:
+        mesh_server = mesh.workload(WorkloadName("shop", "chat-1"), "chat", ports=[80])
+        chat = Upgrading(mesh_server.listen(80))
+        try:
+            authority = mesh.http_service("chat", 80, [mesh_server.endpoint(80)], [mesh_server.identity])
+            with web.connect(HTTP_VIP, 80) as connection:
+                connection.sendall(
+                    f"GET / HTTP/1.1\r\nhost: {authority}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n".encode()
+                )
+                assert connection.recv(1000).startswith(b"HTTP/1.1 101 ")
+                exchange(connection)
+        finally:
+            chat.close()
+
+    def test_grpc(self, mesh: Mesh, web: WorkloadInMesh) -> None:
+        """HTTP/2 all the way, first request included."""
+        server = mesh.workload(WorkloadName("shop", "grpc-1"), "grpc", ports=[50051])
+        with GrpcEcho(server) as echo, Relay(lambda: web.connect(HTTP_VIP, 50051)) as relay:
+            mesh.http_service("grpc", 50051, [server.endpoint(50051)], [server.identity], protocol="http2")
+            options = [("grpc.default_authority", "grpc:50051")]
+            with grpc.insecure_channel(f"unix:{relay.path}", options=options) as channel:
+                call = channel.stream_stream("/echo.Echo/Both")
+                assert list(call(iter([b"a", b"b", b"c"]), timeout=LIMIT)) == [b"a", b"b", b"c"]
+            assert echo.calls == 1
+
+
+@pytest.fixture(scope="module")
+def routed(mesh: Mesh, catalog: WorkloadInMesh, app: App) -> str:
+    mesh.http_service("routed", 8080, [catalog.endpoint(8080)], [catalog.identity])
+    cluster = ClusterKey(ServicePort(ServiceName("shop", "routed"), 8080))
+    gone = ClusterKey(ServicePort(ServiceName("shop", "gone"), 8080))
+
+    def forward(path: str, **fields: object) -> RouteView:
+        to = Forward((Backend(cluster, 1),), **fields)  # type: ignore[arg-type]
+        return RouteView(path, RouteMatch(PathMatch("prefix", path)), to)
+
+    routes = (
+        forward("/strip", path_rewrite=PathRewrite("prefix", "/")),
+        forward("/a", path_rewrite=PathRewrite("prefix", "/b/"), host_rewrite="inside.example"),
+        forward("/full", path_rewrite=PathRewrite("full", "/x\\1")),
+        RouteView(
+            "headers",
+            RouteMatch(PathMatch("exact", "/headers")),
+            Forward((Backend(cluster, 1, HeaderEdit(set=(("x-who", "backend"),))),)),
+            request_headers=HeaderEdit(
+                set=(("x-who", "rule"), ("x-percent", "100%")), add=(("x-more", "2"),), remove=("x-gone",)
+            ),
+            response_headers=HeaderEdit(set=(("server", "changed"),)),
+        ),
+        RouteView("query", RouteMatch(PathMatch("exact", "/q"), query=(ValueMatch("v", "regex", "[0-9]+"),)), OK),
+        RouteView("get", RouteMatch(PathMatch("exact", "/get"), method="GET"), OK),
+        RouteView("agent", RouteMatch(PathMatch("exact", "/h"), (ValueMatch("x-v", "exact", "1"),)), OK),
+        RouteView("regex", RouteMatch(PathMatch("regex", "/v[0-9]")), OK),
+        RouteView("element", RouteMatch(PathMatch("prefix", "/element/")), OK),
+        RouteView("to", RouteMatch(PathMatch("prefix", "/old")), Redirect(path=PathRewrite("prefix", "/"))),
+        RouteView("secure", RouteMatch(PathMatch("prefix", "/secure")), Redirect(scheme="https", status=301)),
+        RouteView("split", RouteMatch(PathMatch("prefix", "/split")), Forward((Backend(cluster, 1), Backend(None, 1)))),
+        RouteView("lost", RouteMatch(PathMatch("prefix", "/lost")), Forward((Backend(gone, 1),))),
+        RouteView("none", RouteMatch(PathMatch("prefix", "/none")), Forward(())),
+    )
+    key = VirtualHostKey("shop", "routed:8080")
+    mesh.put((key, VirtualHostView("shop", "routed:8080", routes)))
+    return "routed:8080"
+
+
+class TestRoutes:
+    """Gateway API's semantics, in what the server gets and the client hears."""
+
+    @pytest.mark.parametrize(
+        ("path", "got"),
+        [
+            ("/strip/items?x=1", "/items?x=1"),
+            ("/strip", "/"),
+            ("/strip?x=1", "/?x=1"),
+            ("/a/c", "/b/c"),
+            ("/a?q", "/b?q"),
+            ("/full/anything?q=1", "/x\\1?q=1"),
+        ],
+    )
+    def test_the_path_is_rewritten(self, web: WorkloadInMesh, routed: str, path: str, got: str) -> None:
+        assert json.loads(web.request(HTTP_VIP, routed, path).body)["path"] == got
+
+    def test_the_host_is_rewritten(self, web: WorkloadInMesh, routed: str) -> None:
+        said = json.loads(web.request(HTTP_VIP, routed, "/a").body)
+        assert said["headers"]["host"] == "inside.example"
+
+    def test_headers_are_edited_and_the_backend_has_the_last_word(self, web: WorkloadInMesh, routed: str) -> None:
+        sent = [("x-who", "client"), ("x-more", "1"), ("x-gone", "1")]
+        answer = web.request(HTTP_VIP, routed, "/headers", headers=sent)
+        got = json.loads(answer.body)["headers"]
+        assert (got["x-who"], got["x-percent"], got["x-more"]) == (
+            "backend",
+            "100%",
+            "2",
+        )  # of the two x-more, the last
+        assert "x-gone" not in got
+        assert answer.headers["server"] == "changed"
+
+    @pytest.mark.parametrize(
+        ("method", "path", "headers", "status"),
+        [
+            ("GET", "/q?v=12", (), 200),
+            ("GET", "/q?v=12a", (), 404),
+            ("GET", "/q", (), 404),
+            ("GET", "/get", (), 200),
+            ("POST", "/get", (), 404),
+            ("GET", "/h", (("X-V", "1"),), 200),
+            ("GET", "/h", (("X-V", "11"),), 404),
+            ("GET", "/v1", (), 200),
+            ("GET", "/v12", (), 404),
+            ("GET", "/element", (), 200),
+            ("GET", "/element/x", (), 200),
+            ("GET", "/elements", (), 404),
+            ("GET", "/lost", (), 503),
+            ("GET", "/none", (), 500),
+            ("OPTIONS", "*", (), 404),
+            ("CONNECT", "routed:8080", (), 404),
+        ],
+    )
+    def test_conditions(
+        self,
+        web: WorkloadInMesh,
+        routed: str,
+        method: str,
+        path: str,
+        headers: tuple[tuple[str, str], ...],
+        status: int,
+    ) -> None:
+        assert web.request(HTTP_VIP, routed, path, method=method, headers=headers).status == status
+
+    @pytest.mark.parametrize(
+        ("path", "status", "location"),
+        [
+            ("/old/x?y=1", 302, "http://routed:8080/x?y=1"),
+            ("/old", 302, "http://routed:8080/"),
+            ("/secure/x", 301, "https://routed/secure/x"),
+        ],
+    )
+    def test_redirects(self, web: WorkloadInMesh, routed: str, path: str, status: int, location: str) -> None:
+        answer = web.request(HTTP_VIP, routed, path)
+        assert (answer.status, answer.headers["location"]) == (status, location)
+
+    def test_an_invalid_reference_keeps_its_share(self, web: WorkloadInMesh, routed: str) -> None:
+        counts = Counter(web.request(HTTP_VIP, routed, "/split").status for _ in range(100))
+        assert set(counts) == {200, 500}
+        assert min(counts.values()) > 15  # of 50 expected: seven deviations
+
 
 class TestTcp:
     @pytest.mark.parametrize(("vip", "name"), [(TCP_VIP, f"{TCP_VIP}:9000"), (TCP_VIP_6, f"[{TCP_VIP_6}]:9000")])
@@ -209,6 +390,18 @@ class TestTcp:
         finally:
             outside.close()
 
+    @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+    def test_the_capture_port_does_not_lead_to_the_loopback_of_the_host(
+        self, mesh: Mesh, web: WorkloadInMesh, address: str
+    ) -> None:
+        outside = Echo(bind_tcp(mesh.host, address, 15001))
+        try:
+            with web.connect(address, 15001) as connection:
+                assert received(connection) == b""
+            assert outside.connections == 0
+        finally:
+            outside.close()
+
     def test_an_application_on_ipv6_only(self, mesh: Mesh, web: WorkloadInMesh) -> None:
         server = mesh.workload(WorkloadName("shop", "six-1"), "catalog", ports=[9000])
         echo = Echo(server.listen(9000, "::1"))
@@ -218,6 +411,45 @@ class TestTcp:
                 assert connection.recv(100) == Echo.GREETING
         finally:
             echo.close()
+
+    def test_outside_by_the_gateway_of_the_agent(self, mesh: Mesh) -> None:
+        path = mesh.directory / "gateway.sock"
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.listen()
+        gateway = Echo(listening)
+        key = PassthroughClusterKey(str(path))
+        mesh.root(type_urls.CLUSTER, key)
+        mesh.put((key, PassthroughClusterView(key)))
+        try:
+            client = mesh.workload(WorkloadName("shop", "rootless-1"), "web", passthrough=True, gateway=str(path))
+            for address, family in (("198.51.100.1", 0x11), ("2001:db8::1", 0x21)):
+                with client.connect(address, 443) as connection:
+                    connection.sendall(b"first")
+                    said = b""
+                    while b"first" not in said:
+                        said += connection.recv(1000)
+                    header = said.removeprefix(Echo.GREETING)
+                    assert header.startswith(b"\r\n\r\n\0\r\nQUIT\n\x21" + bytes([family]))
+                    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+                    assert packed in header
+                    assert (443).to_bytes(2) in header
+        finally:
+            gateway.close()
+
+    def test_a_service_that_goes_and_comes_back(
+        self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, echo: Echo
+    ) -> None:
+        def greets() -> bool:
+            with web.connect("240.244.0.5", 9000) as connection:
+                return received_first(connection) == Echo.GREETING
+
+        mesh.tcp_service("240.244.0.5:9000", [catalog.endpoint(9000)], [catalog.identity])
+        assert greets()
+        mesh.remove(*(key for key in list(mesh.views.views) if "240.244.0.5:" in repr(key)))
+        until(lambda: not greets(), "the service is gone")
+        mesh.tcp_service("240.244.0.5:9000", [catalog.endpoint(9000)], [catalog.identity])
+        until(greets, "the service is back")
 
 
 class TestIdentity:
@@ -260,6 +492,37 @@ class TestIdentity:
             authority = mesh.http_service(f"imposter{len(trusted)}", 8080, [endpoint], trusted)
             assert web.request(HTTP_VIP, authority).status == 503
             assert server.requests == 0
+        finally:
+            server.close()
+
+    def test_a_new_certificate_is_used_by_new_connections(self, mesh: Mesh, web: WorkloadInMesh) -> None:
+        server = Echo(bind_tcp(mesh.host, "127.0.0.1", 7004), mesh.tls(web.identity), say=serial)
+        try:
+            endpoint = EndpointView("127.0.0.1", 7004, WorkloadPort(WorkloadName("shop", "plain-4"), 80))
+            mesh.tcp_service("240.244.0.7:80", [endpoint], [web.identity])
+
+            def seen() -> bytes:
+                with web.connect("240.244.0.7", 80) as connection:
+                    return received_first(connection)
+
+            before = seen()
+            mesh.renew(web.identity)
+            until(lambda: seen() not in (before, b""), "the new certificate")
+        finally:
+            server.close()
+
+    def test_without_a_certificate_there_is_no_connection(self, mesh: Mesh) -> None:
+        """And as soon as the certificate is there, there is one."""
+        server = TlsHttp(bind_tcp(mesh.host, "127.0.0.1", 7005), mesh.tls(SpiffeId(DOMAIN, "shop", "plain")))
+        try:
+            mesh.views.secrets[str(SpiffeId(DOMAIN, "shop", "late"))] = PENDING
+            late = mesh.workload(WorkloadName("shop", "late-1"), "late", has_certificate=False)
+            endpoint = EndpointView("127.0.0.1", 7005, WorkloadPort(WorkloadName("shop", "plain-5"), 80))
+            authority = mesh.http_service("plain5", 8080, [endpoint], [SpiffeId(DOMAIN, "shop", "plain")])
+            assert late.request(HTTP_VIP, authority).status == 503
+            assert server.requests == 0
+            mesh.renew(late.identity)
+            until(lambda: late.request(HTTP_VIP, authority).body == str(late.identity), "late is let in as itself")
         finally:
             server.close()
 
@@ -318,6 +581,28 @@ class TestInbound:
 
 
 class TestChange:
+    def test_a_draining_endpoint_gets_nothing_new(
+        self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, echo: Echo
+    ) -> None:
+        name = "240.244.0.8:9000"
+        old = mesh.workload(WorkloadName("shop", "old-1"), "catalog", ports=[9000])
+        old_echo = Echo(old.listen(9000))
+        try:
+            mesh.tcp_service(name, [old.endpoint(9000)], [catalog.identity])
+            with web.connect("240.244.0.8", 9000) as long:
+                assert long.recv(100) == Echo.GREETING
+                draining = replace(old.endpoint(9000), draining=True)
+                mesh.tcp_service(name, [draining, catalog.endpoint(9000)], [catalog.identity])
+                until(mesh.server.in_sync, "the endpoints are acknowledged")
+                before = old_echo.connections
+                for _ in range(10):
+                    with web.connect("240.244.0.8", 9000) as connection:
+                        assert connection.recv(100) == Echo.GREETING
+                assert old_echo.connections == before
+                exchange(long)
+        finally:
+            old_echo.close()
+
     def test_a_long_connection_survives_other_workloads(
         self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, echo: Echo
     ) -> None:
@@ -375,6 +660,13 @@ def received(connection: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return data
+
+
+def received_first(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(4096)
+    except ConnectionError:
+        return b""
 
 
 def exchange(connection: socket.socket) -> None:

@@ -4,7 +4,6 @@ Envoy changes filter chains in place, and only the changed ones drain. A change 
 closes all its connections, so none of those depends on anything that changes while the workload lives.
 """
 
-from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Final
 
@@ -31,6 +30,7 @@ CAPTURE_PORT: Final = 15001
 
 _HTTP_RANGE: Final = (str(vips.HTTP_V4), str(vips.HTTP_V6))
 _TCP_RANGE: Final = (str(vips.TCP_V4), str(vips.TCP_V6))
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 def outbound(view: OutboundListenerView) -> Resource:
@@ -71,12 +71,19 @@ def inbound(view: InboundListenerView) -> Resource:
 def _captured_chains(view: OutboundListenerView) -> list[FilterChain]:
     """The two ranges, and the exceptions. Envoy looks at the port first and never looks back: where an exception
     names a port, connections to that port see only the chains that name it, so the ranges are said again for it."""
-    chains = [_captured_chain(view, "http", _HTTP_RANGE), _captured_chain(view, "tcp", _TCP_RANGE)]
-    for port in sorted({exception.port for exception in view.exceptions}):
-        chains.append(_captured_chain(view, "http", _HTTP_RANGE, port))
-        chains.append(_captured_chain(view, "tcp", _TCP_RANGE, port))
+    ports = sorted({exception.port for exception in view.exceptions})
+    chains = [chain for port in (None, *ports) for chain in _range_chains(view, port)]
     chains.extend(_exception_chain(view, exception) for exception in view.exceptions)
     return chains
+
+
+def _range_chains(view: OutboundListenerView, port: int | None) -> list[FilterChain]:
+    return [
+        _captured_chain(view, "http", _HTTP_RANGE, port),
+        _captured_chain(view, "tcp", _TCP_RANGE, port),
+        # Only who connects to the capture port itself gets here. Passed through, it would be the host's loopback.
+        FilterChain(name=_chain_name("loopback", _LOOPBACK, port), filter_chain_match=_match(_LOOPBACK, port)),
+    ]
 
 
 def _exception_chain(view: OutboundListenerView, exception: CapturedPort) -> FilterChain:
@@ -86,18 +93,25 @@ def _exception_chain(view: OutboundListenerView, exception: CapturedPort) -> Fil
 def _captured_chain(
     view: OutboundListenerView, protocol: PortProtocol, ranges: tuple[str, ...], port: int | None = None
 ) -> FilterChain:
-    match = FilterChainMatch(prefix_ranges=_cidrs(ranges))
-    if port is not None:
-        match.destination_port.value = port
     caller = identity.caller(view.identity)
     if protocol == "tcp":
         filters = network_filters([caller, on_demand.tcp_cluster(view.client_namespace)], tcp_connection.captured())
     else:
         filters = network_filters([caller], http_connection.outbound(view.client_namespace))
-    where = ranges[0] if port is None else f"{ranges[0]}:{port}"
-    return FilterChain(
-        name=f"{'tcp' if protocol == 'tcp' else 'http'} {where}", filter_chain_match=match, filters=filters
-    )
+    name = _chain_name("tcp" if protocol == "tcp" else "http", ranges, port)
+    return FilterChain(name=name, filter_chain_match=_match(ranges, port), filters=filters)
+
+
+def _match(ranges: tuple[str, ...], port: int | None) -> FilterChainMatch:
+    networks = [ip_network(text) for text in ranges]
+    cidrs = [
+        CidrRange(address_prefix=str(n.network_address), prefix_len=UInt32Value(value=n.prefixlen)) for n in networks
+    ]
+    return FilterChainMatch(prefix_ranges=cidrs, destination_port=None if port is None else UInt32Value(value=port))
+
+
+def _chain_name(kind: str, ranges: tuple[str, ...], port: int | None) -> str:
+    return f"{kind} {ranges[0]}" if port is None else f"{kind} {ranges[0]}:{port}"
 
 
 def _passthrough_chain(view: OutboundListenerView) -> FilterChain | None:
@@ -122,13 +136,6 @@ def _no_chain() -> FilterChain:
     """For a workload without ports, as Envoy refuses a listener without chains: closes who asks for a name that nobody
     has."""
     return FilterChain(name="none", filter_chain_match=FilterChainMatch(server_names=["none.invalid"]))
-
-
-def _cidrs(ranges: Iterable[str]) -> list[CidrRange]:
-    networks = [ip_network(text) for text in ranges]
-    return [
-        CidrRange(address_prefix=str(n.network_address), prefix_len=UInt32Value(value=n.prefixlen)) for n in networks
-    ]
 
 
 def _inside(address: str, network: str) -> Address:

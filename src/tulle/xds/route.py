@@ -1,13 +1,16 @@
 """One route of a virtual host: which requests it takes, and what becomes of them."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
 from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, RedirectAction, Route, RouteAction
+from envoy.type.v3.percent_pb2 import FractionalPercent
+from msgspec.structs import replace
 
-from tulle.view.types import DirectResponse, Forward, Redirect, RouteView
+from tulle.view.types import Backend, DirectResponse, Forward, HeaderEdit, Redirect, RouteView
 from tulle.xds.features import match, weights
-from tulle.xds.features.header_modifier import headers_to_add
+from tulle.xds.features.header_modifier import combined, headers_to_add
 from tulle.xds.features.redirect import redirect
 from tulle.xds.features.rewrite import new_path
 from tulle.xds.features.timeout import set_timeouts
@@ -42,18 +45,33 @@ def _forward(view: RouteView, action: Forward) -> list[Route]:
     backends = weights.valid(action.backends)
     if not backends:
         return [_route(view, direct_response=direct_response(500))]
-    forward = _route(view, route=_route_action(view, action))
     share = weights.invalid_share(action.backends)
-    if share is None:
-        return [forward]
-    lost = _route(view, direct_response=direct_response(500))
-    lost.match.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
-    return [lost, forward]
+    lost = [] if share is None else [_lost(view, share)]
+    if weights.have_headers(backends):
+        # Envoy edits for the backend first and for the rule after it; Gateway API has it the other way round.
+        backends = tuple(_with_headers_of_rule(view, backend) for backend in backends)
+        view = replace(view, request_headers=HeaderEdit(), response_headers=HeaderEdit())
+    return [*lost, _route(view, route=_route_action(view, action, backends))]
 
 
-def _route_action(view: RouteView, forward: Forward) -> RouteAction:
+def _lost(view: RouteView, share: FractionalPercent) -> Route:
+    route = _route(view, direct_response=direct_response(500))
+    route.match.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
+    return route
+
+
+def _with_headers_of_rule(view: RouteView, backend: Backend) -> Backend:
+    return replace(
+        backend,
+        request_headers=combined(view.request_headers, backend.request_headers),
+        # A response passes the backend's filters first.
+        response_headers=combined(backend.response_headers, view.response_headers),
+    )
+
+
+def _route_action(view: RouteView, forward: Forward, backends: Sequence[Backend]) -> RouteAction:
     action = RouteAction(host_rewrite_literal=forward.host_rewrite) if forward.host_rewrite else RouteAction()
-    weights.set_clusters(action, weights.valid(forward.backends))
+    weights.set_clusters(action, backends)
     set_timeouts(action, view.timeout, view.backend_timeout)
     if forward.path_rewrite:
         path = new_path(forward.path_rewrite, view.match.path)

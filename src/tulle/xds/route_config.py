@@ -12,6 +12,5 @@ from tulle.xds.resource import Resource, resource
 
 def route_config(view: RouteConfigView) -> Resource:
     _, name = name_of(RouteConfigKey(view.client_namespace))
-    # A backend's header edits come after its rule's (Gateway API), so what is more specific has the last word.
-    config = RouteConfiguration(name=name, vhds=on_demand.virtual_hosts(), most_specific_header_mutations_wins=True)
+    config = RouteConfiguration(name=name, vhds=on_demand.virtual_hosts())
     return resource(type_urls.ROUTE_CONFIG, name, config.SerializeToString(deterministic=True))

@@ -20,7 +20,9 @@ def listener(passthrough: PassthroughClusterKey | None = None, exceptions: tuple
 
 def matches(chain: FilterChain) -> tuple[str, int, str]:
     """The kind of chain, its port (0: any) and its first range."""
-    kind = "tcp" if chain.filters[-1].name.endswith("tcp_proxy") else "http"
+    kind = "closed"
+    if chain.filters:
+        kind = "tcp" if chain.filters[-1].name.endswith("tcp_proxy") else "http"
     match = chain.filter_chain_match
     first = match.prefix_ranges[0]
     return kind, match.destination_port.value, f"{first.address_prefix}/{first.prefix_len.value}"
@@ -36,10 +38,13 @@ def test_the_ranges_are_said_again_for_the_port_of_an_exception() -> None:
     assert [matches(chain) for chain in listener(exceptions=exceptions).filter_chains] == [
         ("http", 0, "240.240.0.0/14"),
         ("tcp", 0, "240.244.0.0/14"),
+        ("closed", 0, "127.0.0.0/8"),
         ("http", 80, "240.240.0.0/14"),
         ("tcp", 80, "240.244.0.0/14"),
+        ("closed", 80, "127.0.0.0/8"),
         ("http", 9000, "240.240.0.0/14"),
         ("tcp", 9000, "240.244.0.0/14"),
+        ("closed", 9000, "127.0.0.0/8"),
         ("tcp", 9000, "240.240.0.9/32"),
         ("tcp", 9000, "240.240.0.10/32"),
         ("http", 80, "240.244.0.9/32"),

@@ -18,6 +18,20 @@ def headers_to_add(edit: HeaderEdit) -> list[HeaderValueOption]:
     ]
 
 
+def combined(first: HeaderEdit, second: HeaderEdit) -> HeaderEdit:
+    """One edit that does what `first` and then `second` do."""
+    decided = {name.lower() for name in (*(name for name, _ in second.set), *second.remove)}
+
+    def undecided(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return tuple(pair for pair in pairs if pair[0].lower() not in decided)
+
+    return HeaderEdit(
+        set=undecided(first.set) + second.set,
+        add=undecided(first.add) + second.add,
+        remove=tuple(dict.fromkeys(first.remove + second.remove)),
+    )
+
+
 def _options(
     pairs: Iterable[tuple[str, str]], action: HeaderValueOption.HeaderAppendAction
 ) -> Iterator[HeaderValueOption]:

@@ -11,9 +11,9 @@ from tulle.xds.limits import ON_DEMAND
 from tulle.xds.names import tcp_cluster_pattern
 from tulle.xds.sources import ads
 
-# Envoy starts a route configuration when its first virtual host arrives. Of a second route configuration on the same
-# stream it does not tell the server, so that one may have to do without the placeholder.
-_FIRST_VIRTUAL_HOST = timedelta(seconds=1)
+# Envoy starts to use a route configuration when its first virtual host has arrived. Of a second route configuration on
+# one stream it tells the server nothing, so that one may have to do without. Nothing is lost by not waiting for long.
+_FIRST_VIRTUAL_HOST = timedelta(milliseconds=100)
 
 
 def virtual_hosts() -> Vhds:

@@ -31,11 +31,14 @@ def invalid_share(backends: Sequence[Backend]) -> FractionalPercent | None:
     return FractionalPercent(numerator=_MILLION * lost // total, denominator=FractionalPercent.MILLION)
 
 
+def have_headers(backends: Sequence[Backend]) -> bool:
+    return any(b != Backend(b.cluster, b.weight) for b in backends)
+
+
 def set_clusters(action: RouteAction, backends: Sequence[Backend]) -> None:
     """Of `valid` backends. One alone needs no weighing, unless it has headers of its own."""
-    first = backends[0]
-    if len(backends) == 1 and first == Backend(first.cluster, first.weight):
-        action.cluster = _cluster(first)
+    if len(backends) == 1 and not have_headers(backends):
+        action.cluster = _cluster(backends[0])
         return
     # Smallest numbers that say the same: Envoy draws one random number for this and for `invalid_share`.
     unit = gcd(*(b.weight for b in backends))
