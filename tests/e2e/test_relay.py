@@ -29,9 +29,9 @@ from tulle.agent.proxy_keeper import ProxyStatus, SuperviseLimits
 from tulle.agent.relay import Relay
 from tulle.agent.restart_policy import RestartLimits
 from tulle.agent.supervise import Supervisor
-from tulle.agent.upstream import CHANNEL_OPTIONS
 from tulle.model.keys import ClusterKey
 from tulle.model.names import ProxyId, ServiceName, ServicePort, WorkloadName
+from tulle.stream.client import CLIENT_OPTIONS
 from tulle.stream.protocol import ABSENT, Absent, Event, Nacked
 from tulle.stream.server import SERVER_OPTIONS, Stream, XdsService
 from tulle.view.types import Backend, Forward, PathMatch, RouteConfigView, RouteMatch, RouteView, VirtualHostView
@@ -117,7 +117,7 @@ class Agent:
 
     def __init__(self, run_dir: Path) -> None:
         self.xds = run_dir / "xds.sock"
-        channel = grpc.aio.insecure_channel(f"unix:{run_dir}/control.sock", options=CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(f"unix:{run_dir}/control.sock", options=CLIENT_OPTIONS)
         self._channel = channel
         self.relay = Relay(run_dir / "cache", UpstreamSettings(lambda: channel, random.random), NoSecrets())
 

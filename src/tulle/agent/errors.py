@@ -2,8 +2,7 @@
 
 AgentError
 ├── EnvoyBinaryError   no Envoy to run, or one that is too old
-├── AdminError         an Envoy's admin interface did not answer
-└── UpstreamLost       the stream to the control plane ended
+└── AdminError         an Envoy's admin interface did not answer
 """
 
 
@@ -17,7 +16,3 @@ class EnvoyBinaryError(AgentError):
 
 class AdminError(AgentError):
     """An Envoy's admin interface did not answer, or not as an Envoy does."""
-
-
-class UpstreamLost(AgentError):
-    """The stream to the control plane ended or could not be opened."""

@@ -4,21 +4,21 @@ The file is read before anything is asked, so that what was there before is serv
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import grpc
 from msgspec import Struct
 
 from tulle.agent.cache import CacheFile, WriteBehind
-from tulle.agent.relay_state import Changed, Fallback, Output, RelayState, Save
+from tulle.agent.relay_state import Answer, Changed, Fallback, Output, RelayState, Save, Subscribe, Unsubscribe
 from tulle.agent.upstream import Upstream, UpstreamTimes
-from tulle.agent.upstream_messages import FromUpstream, ToUpstream
+from tulle.stream.client import Update
 
 
 class UpstreamSettings(Struct, frozen=True):
     """What the links of an agent have in common. `channel` gives its present channel to the control plane, made with
-    CHANNEL_OPTIONS; `jitter` numbers from 0 to 1."""
+    stream.client.CLIENT_OPTIONS; `jitter` numbers from 0 to 1."""
 
     channel: Callable[[], grpc.aio.Channel]
     jitter: Callable[[], float]
@@ -37,6 +37,7 @@ class Link:
         self._writer = WriteBehind(self._file, self.state.contents)
         self._upstream = Upstream(node, settings.channel, self, settings.jitter, settings.times)
         self._tell = tell
+        self.carry_out(self.state.wishes())
 
     @property
     def connected(self) -> bool:
@@ -45,8 +46,14 @@ class Link:
     def carry_out(self, outputs: Iterable[Output]) -> None:
         for output in outputs:
             match output:
-                case ToUpstream():
-                    self._upstream.send(output)
+                case Subscribe(type_url, names):
+                    self._upstream.client.subscribe(type_url, names)
+                case Unsubscribe(type_url, names):
+                    self._upstream.client.unsubscribe(type_url, names)
+                case Answer(update, None):
+                    self._upstream.client.ack(update)
+                case Answer(update, str() as error):
+                    self._upstream.client.nack(update, error)
                 case Changed():
                     self._tell(output)
                 case Save():
@@ -69,14 +76,14 @@ class Link:
     def asks(self) -> bool:
         return self.state.asks
 
-    def opened(self) -> None:
-        self.carry_out(self.state.upstream_opened())
+    def held(self, type_url: str) -> Mapping[str, str]:
+        return self.state.held(type_url)
 
     def lost(self) -> None:
         self.state.upstream_lost()
 
-    def received(self, response: FromUpstream) -> None:
-        self.carry_out(self.state.received(response))
+    def received(self, update: Update) -> None:
+        self.carry_out(self.state.received(update))
 
     def away(self, away: bool) -> None:
         self.carry_out(self.state.set_away(away))

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tulle.agent.cache import CacheContents
 from tulle.agent.relay_type import Flight, RelayType
-from tulle.agent.upstream_messages import FromUpstream, ToUpstream
+from tulle.stream.client import Update
 from tulle.stream.protocol import (
     ABSENT,
     PENDING,
@@ -32,6 +32,28 @@ from tulle.stream.protocol import (
 from tulle.xds.resource import Resource
 
 
+class Subscribe(Struct, frozen=True):
+    """The control plane is to be asked for `names` (`*`: the wildcard) from now on, and on every later stream; once
+    more, where it was asked before."""
+
+    type_url: str
+    names: tuple[str, ...]
+
+
+class Unsubscribe(Struct, frozen=True):
+    """The control plane need not send `names` any more."""
+
+    type_url: str
+    names: tuple[str, ...]
+
+
+class Answer(Struct, frozen=True):
+    """A response of the control plane is acknowledged, or refused because of `error`."""
+
+    update: Update
+    error: str | None
+
+
 class Changed(Struct, frozen=True):
     """The proxy's session may answer differently about these names."""
 
@@ -44,7 +66,7 @@ class Save(Struct, frozen=True):
     """The contents to keep on disk have changed."""
 
 
-Output: TypeAlias = ToUpstream | Changed | Save
+Output: TypeAlias = Subscribe | Unsubscribe | Answer | Changed | Save
 
 
 Fallback: TypeAlias = Callable[[str, str], Resource | Absent | Pending]
@@ -62,7 +84,6 @@ class RelayState:
     def __init__(self, contents: CacheContents, fallback: Fallback = wait) -> None:
         self._fallback = fallback
         self._types: dict[str, RelayType] = {}
-        self._upstream = False
         self._proxy = False
         self._away = False
         for type_url in sorted({*contents.good, *contents.unproven, *contents.roots}):
@@ -120,21 +141,24 @@ class RelayState:
 
     # What the control plane does
 
-    def upstream_opened(self) -> list[Output]:
-        """A new stream: says what is wanted and what is known already."""
-        self._upstream = True
-        outputs: list[Output] = []
-        for state in self._types.values():
-            state.flights.clear()
-            state.started = False
-            outputs += self._ask(state, ())
-        return outputs
+    def wishes(self) -> list[Output]:
+        """All that the control plane has to be asked for, for the start."""
+        return [
+            Subscribe(state.type_url, (*((WILDCARD,) if state.wildcard else ()), *sorted(state.explicit)))
+            for state in self._types.values()
+            if state.wildcard or state.explicit
+        ]
+
+    def held(self, type_url: str) -> Mapping[str, str]:
+        """The versions (by name) that a new stream of the control plane need not send. While a proxy is connected only
+        those that it took: its word on newer ones can only be passed on as an answer to a response that has them."""
+        state = self._types.get(type_url)
+        return state.held_versions(proven_only=self._proxy) if state is not None else {}
 
     def upstream_lost(self) -> None:
-        self._upstream = False
+        """Nothing can be answered any more."""
         for state in self._types.values():
             state.flights.clear()
-            state.started = False
 
     def set_away(self, away: bool) -> list[Output]:
         """Whether the control plane is given up for now: what is not known gets its fallback until it is back."""
@@ -145,14 +169,14 @@ class RelayState:
             Changed(state.type_url, tuple(sorted(state.missing))) for state in self._types.values() if state.missing
         ]
 
-    def received(self, response: FromUpstream) -> list[Output]:
-        state = self._type(response.type_url)
-        flight = Flight(response.nonce)
+    def received(self, update: Update) -> list[Output]:
+        state = self._type(update.type_url)
+        flight = Flight(update)
         changed: set[str] = set()
         roots_before = state.roots.copy() if state.roots is not None else None
         if state.wildcard and state.roots is None:
             state.roots = set()
-        for resource in response.upserts:
+        for resource in update.resources:
             if resource.name not in state.explicit:
                 # Sent for the wildcard, or after its subscription was given up.
                 if state.roots is None:
@@ -160,19 +184,19 @@ class RelayState:
                 state.roots.add(resource.name)
             if state.upsert(resource, proxy_answers=self._proxy, flight=flight):
                 changed.add(resource.name)
-        dropped = [name for name in response.removed if self._remove(state, name)]
-        changed.update(response.removed)
+        dropped = [name for name in update.removed if self._remove(state, name)]
+        changed.update(update.removed)
         state.flights.append(flight)
         outputs: list[Output] = []
         roots_changed = state.roots != roots_before
         if changed or roots_changed:
-            outputs += [Changed(response.type_url, tuple(sorted(changed)), roots_changed), Save()]
+            outputs += [Changed(update.type_url, tuple(sorted(changed)), roots_changed), Save()]
         return outputs + self._answer(state) + self._give_up(state, dropped)
 
     def _remove(self, state: RelayType, name: str) -> bool:
         """Returns whether nobody wants to hear of the name any more."""
         state.remove(name)
-        return name in state.explicit and name not in state.wanted
+        return name in state.repeated or (name in state.explicit and name not in state.wanted)
 
     # What the proxy does
 
@@ -219,7 +243,7 @@ class RelayState:
             if name not in state.explicit and (state.roots is None or name not in state.roots):
                 state.explicit.add(name)
                 new.append(name)
-        return self._ask(state, new)
+        return [Subscribe(type_url, tuple(new))] if new else []
 
     def proxy_has(self, type_url: str, versions: Mapping[str, str | None]) -> list[Output]:
         """The proxy has these versions, because it took them or because it said so when it connected."""
@@ -255,38 +279,21 @@ class RelayState:
         outputs: list[Output] = [Changed(type_url, (name,)), Save()]
         if state.refuse(name, version, message):
             return outputs + self._answer(state)
-        if self._upstream and state.started:
-            # It was acknowledged while the proxy was away. Asked for again, it comes again, and can be refused.
-            outputs.append(ToUpstream(type_url, subscribe=(name,)))
-        return outputs
+        # It was acknowledged while the proxy was away. Asked for once more, it comes again, and can be refused.
+        if name not in state.explicit:
+            state.repeated.add(name)
+        return [*outputs, Subscribe(type_url, (name,))]
 
     # What the control plane is told
 
-    def _ask(self, state: RelayType, names: Iterable[str]) -> list[Output]:
-        if not self._upstream:
-            return []
-        if state.started:
-            return [ToUpstream(state.type_url, subscribe=tuple(names))] if names else []
-        wildcard = (WILDCARD,) if state.wildcard else ()
-        subscribe = (*wildcard, *sorted(state.explicit))
-        if not subscribe:
-            return []
-        state.started = True
-        return [ToUpstream(state.type_url, subscribe=subscribe, held=state.held_versions(proven_only=self._proxy))]
-
     def _answer(self, state: RelayType) -> list[Output]:
-        return [
-            ToUpstream(state.type_url, nonce=flight.nonce, error=flight.error)
-            for flight in state.take_answered()
-            if self._upstream
-        ]
+        return [Answer(flight.update, flight.error) for flight in state.take_answered()]
 
     def _give_up(self, state: RelayType, names: Iterable[str]) -> list[Output]:
         dropped = tuple(names)
         state.explicit.difference_update(dropped)
-        if not dropped or not self._upstream or not state.started:
-            return []
-        return [ToUpstream(state.type_url, unsubscribe=dropped)]
+        state.repeated.difference_update(dropped)
+        return [Unsubscribe(state.type_url, dropped)] if dropped else []
 
     def _type(self, type_url: str) -> RelayType:
         return self._types.setdefault(type_url, RelayType(type_url))

@@ -6,7 +6,9 @@ what the relay goes back to when the proxy refuses a newer one.
 
 from collections.abc import Iterable, Mapping
 
-from tulle.agent.received import from_wire
+from envoy.service.discovery.v3 import discovery_pb2
+
+from tulle.stream.client import Update
 from tulle.xds.resource import Resource
 
 _REFUSALS_PER_NAME = 16
@@ -15,8 +17,8 @@ _REFUSALS_PER_NAME = 16
 class Flight:
     """A response of the control plane that waits for the proxy's word on `waiting` (name to version)."""
 
-    def __init__(self, nonce: str) -> None:
-        self.nonce = nonce
+    def __init__(self, update: Update) -> None:
+        self.update = update
         self.waiting: dict[str, str] = {}
         self.refusals: dict[str, str] = {}
 
@@ -31,7 +33,8 @@ class Flight:
 
 class RelayType:
     """One type. Names are in `explicit` when the control plane is asked for them by name: those that the proxy wants
-    (`wanted`) and those that are kept for its next start."""
+    (`wanted`) and those that are kept for its next start; in `repeated` when it was asked once more for one of the
+    wildcard's."""
 
     def __init__(self, type_url: str) -> None:
         self.type_url = type_url
@@ -42,17 +45,16 @@ class RelayType:
         self.absent: set[str] = set()
         self.roots: set[str] | None = None
         self.explicit: set[str] = set()
+        self.repeated: set[str] = set()
         self.wildcard = False
         self.wanted: set[str] = set()
         self.wants_roots = False
         self.flights: list[Flight] = []
-        # Whether the control plane has had the first request of this type on its present stream.
-        self.started = False
 
     def load(self, good: Mapping[str, bytes], unproven: Mapping[str, bytes], roots: Iterable[str] | None) -> None:
         """Takes what was cached; the control plane is asked for all of it again, by the wildcard or by name."""
-        self.good = {name: from_wire(self.type_url, wire) for name, wire in good.items()}
-        self.candidates = {name: from_wire(self.type_url, wire) for name, wire in unproven.items()}
+        self.good = {name: _from_wire(self.type_url, wire) for name, wire in good.items()}
+        self.candidates = {name: _from_wire(self.type_url, wire) for name, wire in unproven.items()}
         if roots is not None:
             self.roots, self.wildcard = set(roots), True
         self.explicit = (self.good.keys() | self.candidates.keys()) - (self.roots or set())
@@ -155,3 +157,9 @@ class RelayType:
         """A newer state of a name ends the wait for its older one."""
         for flight in self.flights:
             flight.waiting.pop(name, None)
+
+
+def _from_wire(type_url: str, wire: bytes) -> Resource:
+    """A resource exactly as it was received. Raises google.protobuf.message.DecodeError."""
+    envelope = discovery_pb2.DeltaDiscoveryResponse.FromString(wire).resources[0]
+    return Resource(type_url, envelope.name, envelope.version, envelope.resource.value, wire, tuple(envelope.aliases))

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 import pytest
+from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
 from tulle.agent.cache import CacheContents
-from tulle.agent.relay_state import Changed, Output, RelayState, Save
-from tulle.agent.upstream_messages import ToUpstream, from_response, to_request
+from tulle.agent.relay_state import Answer, Changed, Output, RelayState, Save, Subscribe, Unsubscribe, wait
+from tulle.stream.client import Update, read_update
 from tulle.stream.protocol import ABSENT, PENDING, Absent, Event, Nacked, Pending
 from tulle.stream.session import DeltaSession
+from tulle.stream.subscription import Subscriptions
 from tulle.xds.resource import Resource, resource
 from tulle.xds.type_urls import CLUSTER, ENDPOINTS, LISTENER, VIRTUAL_HOST
 
@@ -32,19 +34,24 @@ class ControlPlane:
         return self.root_names.get(type_url, ())
 
 
+def update(data: bytes) -> Update:
+    return read_update(1, discovery_pb2.DeltaDiscoveryResponse.FromString(data))
+
+
 class Mesh:
     """A control plane, a relay and a proxy, each of which can go and come back. Nothing is lost in between, and
     everything that can happen has happened when a method returns."""
 
     def __init__(self, contents: CacheContents | None = None, fallback: Callable[[str, str], Resource] | None = None):
         self.control = ControlPlane()
-        self.relay = RelayState(contents or CacheContents(), *((fallback,) if fallback else ()))
+        self.relay = RelayState(contents or CacheContents(), fallback or wait)
+        self.wishes = Subscriptions(base_pb2.Node(id="n1"), lambda type_url: self.relay.held(type_url))
         self.refuses: set[str] = set()
         self.up: DeltaSession | None = None
         self.down: DeltaSession | None = None
         self.has: dict[tuple[str, str], str] = {}
         self.removed: list[tuple[str, str]] = []
-        self.requests: list[ToUpstream] = []
+        self.requests: list[discovery_pb2.DeltaDiscoveryRequest] = []
         self.answers: list[tuple[str, ...]] = []
         self.saves = 0
         self.streams = 0
@@ -54,7 +61,8 @@ class Mesh:
     def open_upstream(self) -> None:
         self.streams += 1
         self.up = DeltaSession(self.control, f"up{self.streams}-")
-        self.carry_out(self.relay.upstream_opened())
+        self.wishes.restart()
+        self.pump()
 
     def lose_upstream(self) -> None:
         self.up = None
@@ -102,10 +110,12 @@ class Mesh:
     def carry_out(self, outputs: list[Output]) -> None:
         for output in outputs:
             match output:
-                case ToUpstream():
-                    self.requests.append(output)
-                    assert self.up is not None
-                    self.control.events += self.up.receive(to_request(output))
+                case Subscribe(type_url, names):
+                    self.wishes.subscribe(type_url, names)
+                case Unsubscribe(type_url, names):
+                    self.wishes.unsubscribe(type_url, names)
+                case Answer(update, error) if self.up is not None:
+                    self.wishes.answer(update.type_url, update.nonce, error)
                 case Changed(type_url, names, roots) if self.down is not None:
                     self.down.changed([(type_url, name) for name in names])
                     if roots:
@@ -115,8 +125,11 @@ class Mesh:
         self.pump()
 
     def pump(self) -> None:
+        while self.up is not None and (request := self.wishes.next_request()) is not None:
+            self.requests.append(request)
+            self.control.events += self.up.receive(request)
         while self.up is not None and (data := self.up.next_response()) is not None:
-            self.carry_out(self.relay.received(from_response(discovery_pb2.DeltaDiscoveryResponse.FromString(data))))
+            self.carry_out(self.relay.received(update(data)))
         while self.down is not None and (data := self.down.next_response()) is not None:
             self.answer(discovery_pb2.DeltaDiscoveryResponse.FromString(data))
         if self.down is not None:
@@ -143,7 +156,9 @@ class Mesh:
         """The relay is made anew from what is on disk; both streams are gone."""
         contents = self.relay.contents()
         self.up = self.down = None
-        self.relay = RelayState(contents, self.relay._fallback)
+        self.relay = RelayState(contents)
+        self.wishes = Subscriptions(base_pb2.Node(id="n1"), lambda type_url: self.relay.held(type_url))
+        self.carry_out(self.relay.wishes())
 
 
 @pytest.fixture
@@ -225,9 +240,9 @@ def test_after_a_restart_from_disk_nothing_is_sent_again(mesh: Mesh) -> None:
     mesh.open_upstream()
     assert mesh.up is not None
     assert mesh.up.in_sync
-    first = {request.type_url: request for request in mesh.requests if not request.nonce}
-    assert first[CLUSTER].subscribe == ("*", "remote")
-    assert set(first[CLUSTER].held) == {"local", "remote"}
+    first = {request.type_url: request for request in mesh.requests if not request.response_nonce}
+    assert first[CLUSTER].resource_names_subscribe == ["*", "remote"]
+    assert set(first[CLUSTER].initial_resource_versions) == {"local", "remote"}
     mesh.answers.clear()
     held = {name: mesh.control.resources[CLUSTER, name].version for name in ("local", "remote")}
     mesh.connect_proxy(keep=True)
@@ -252,11 +267,12 @@ def test_an_acknowledgement_waits_for_the_proxy(mesh: Mesh) -> None:
     mesh.up.changed([(LISTENER, "in")])
     data = mesh.up.next_response()
     assert data is not None
-    outputs = mesh.relay.received(from_response(discovery_pb2.DeltaDiscoveryResponse.FromString(data)))
+    outputs = mesh.relay.received(update(data))
     assert outputs == [Changed(LISTENER, ("in",)), Save()]
     mesh.requests.clear()
     mesh.carry_out(outputs)
-    assert [(request.type_url, request.error) for request in mesh.requests] == [(LISTENER, None)]
+    (request,) = mesh.requests
+    assert (request.type_url, request.HasField("error_detail")) == (LISTENER, False)
 
 
 def test_a_refusal_reaches_the_control_plane_in_the_proxys_words_and_the_last_good_one_stays(mesh: Mesh) -> None:
