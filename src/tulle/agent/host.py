@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from tulle.agent.capture import Namespaces, dial
+from tulle.agent.capture.namespace import Namespaces, dial
 from tulle.agent.errors import AgentError
 from tulle.agent.mesh_ports import MESH_PORTS, free_mesh_port
 from tulle.agent.report import Reporter
@@ -129,13 +129,12 @@ class Host:
         return record
 
     async def adopt(self, record: Record) -> bool:
-        """Takes over a workload of an earlier agent, if its namespace is still there."""
+        """Takes over a workload of an earlier agent, if its namespace is still there. After the last one, `deal`."""
         network = self._namespaces.path(record.name)
         if str(network) != record.network or not await asyncio.to_thread(self._namespaces.alive, record.name):
             return False
         await self._names.serve(record.name.namespace, network)
         self.roster.put(record)
-        self.deal()
         return True
 
     async def drain(self, name: WorkloadName) -> None:

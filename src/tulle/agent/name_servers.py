@@ -3,7 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from tulle.agent.capture import Resolver, Upstream, bind_dns, serve_dns
+from tulle.agent.capture.dns import Resolver, bind_dns, serve_dns
+from tulle.agent.capture.dns_upstream import Upstream
 
 
 class NameServers:

@@ -44,6 +44,8 @@ class NodeFeed:
         self._used: OrderedDict[str, None] = OrderedDict()
         type_url, name = self._view_name
         self._link.carry_out(self._link.state.want(type_url, (name,)))
+        for remembered in self._link.state.held(NAME):
+            self._use(remembered)
         self.run = self._link.run
 
     @property

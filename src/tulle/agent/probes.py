@@ -7,9 +7,11 @@ from pathlib import Path
 
 import grpc
 import h11
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
-from tulle.agent.capture import Launch, LaunchError, dial, start, terminate
+from tulle.agent.capture.launch import Launch
+from tulle.agent.capture.namespace import dial
+from tulle.agent.capture.process import LaunchError, start, terminate
 from tulle.agent.capture.splice import Connection, splice
 from tulle.agent.pidfd import Process
 from tulle.view.types import ExecProbeView, GrpcProbeView, HttpProbeView, ProbeView, TcpProbeView
@@ -74,9 +76,13 @@ class Prober:
             path = f"{directory}/grpc.sock"
             server = await asyncio.start_unix_server(lambda r, w: self._carry(Connection(r, w), probe.port), path)
             async with server, grpc.aio.insecure_channel(f"unix:{path}") as channel:
-                request = health_pb2.HealthCheckRequest(service=probe.service)
-                reply = await health_pb2_grpc.HealthStub(channel).Check(request)
-                return reply.status == health_pb2.HealthCheckResponse.SERVING
+                check = channel.unary_unary(
+                    "/grpc.health.v1.Health/Check",
+                    request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                    response_deserializer=health_pb2.HealthCheckResponse.FromString,
+                )
+                reply = await check(health_pb2.HealthCheckRequest(service=probe.service))
+                return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def _carry(self, near: Connection, port: int) -> None:
         try:
@@ -97,4 +103,3 @@ class Prober:
                 if process is not None:
                     process.close()
                 await terminate(launched, grace=0)
-

@@ -41,6 +41,7 @@ class ProxyRelay:
         self.proxy = proxy
         self._secrets = secrets
         self._stream: Stream | None = None
+        self._types_heard: set[str] = set()
         self._link = Link(str(proxy), path, upstream, self._tell, control_plane_away.answer)
         self.run = self._link.run
         self.forget = self._link.forget
@@ -83,6 +84,7 @@ class ProxyRelay:
             self._link.carry_out(self._link.state.proxy_lost())
             self._stream.close()
         self._stream = stream
+        self._types_heard.clear()
         self._link.state.proxy_connected()
 
     def heard(self, stream: Stream, event: Event) -> None:
@@ -90,9 +92,14 @@ class ProxyRelay:
             return
         if isinstance(event, Nacked):
             _log.warning("proxy %s refused %s: %s", self.proxy, ", ".join(event.versions), event.message)
-        if event.type_url != SECRET:
-            self._link.carry_out(self._link.state.heard(event))
-            self._confirm(stream)
+        if event.type_url == SECRET:
+            return
+        state = self._link.state
+        if event.type_url not in self._types_heard:
+            self._types_heard.add(event.type_url)
+            self._link.carry_out(state.proxy_brings(event.type_url, stream.acknowledged(event.type_url)))
+        self._link.carry_out(state.heard(event))
+        self._confirm(stream)
 
     def closed(self, stream: Stream) -> None:
         if stream is self._stream:

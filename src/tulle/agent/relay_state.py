@@ -96,6 +96,8 @@ class RelayState:
     def get(self, type_url: str, name: str) -> Resource | Absent | Pending:
         state = self._types.get(type_url)
         if state is not None:
+            if name in state.doubtful:
+                return PENDING
             if (newest := state.newest(name)) is not None:
                 return newest
             if name in state.absent:
@@ -108,7 +110,8 @@ class RelayState:
         state = self._types.get(type_url)
         if state is None or state.roots is None:
             return PENDING
-        return tuple(sorted(name for name in state.roots if state.newest(name) is not None))
+        known = {name for name in state.roots if state.newest(name) is not None}
+        return tuple(sorted(known | (state.doubtful - state.explicit)))
 
     # What is kept
 
@@ -211,6 +214,7 @@ class RelayState:
             unknown = [name for name in state.wanted & state.explicit if state.newest(name) is None]
             state.wanted, state.wants_roots = set(), False
             state.absent.clear()
+            state.doubtful.clear()
             state.stop_waiting()
             outputs += self._answer(state) + self._give_up(state, unknown)
         return outputs
@@ -244,6 +248,13 @@ class RelayState:
                 state.explicit.add(name)
                 new.append(name)
         return [Subscribe(type_url, tuple(new))] if new else []
+
+    def proxy_brings(self, type_url: str, held: Mapping[str, str]) -> list[Output]:
+        """A proxy that was there before has these versions. What it has and is not what was kept on disk is left to
+        it until the control plane has said which is right."""
+        state = self._type(type_url)
+        doubted = state.doubt(held)
+        return self._ask_again(state, doubted) if doubted else []
 
     def proxy_has(self, type_url: str, versions: Mapping[str, str | None]) -> list[Output]:
         """The proxy has these versions, because it took them or because it said so when it connected."""
@@ -280,9 +291,12 @@ class RelayState:
         if state.refuse(name, version, message):
             return outputs + self._answer(state)
         # It was acknowledged while the proxy was away. Asked for once more, it comes again, and can be refused.
-        if name not in state.explicit:
-            state.repeated.add(name)
-        return [*outputs, Subscribe(type_url, (name,))]
+        return outputs + self._ask_again(state, (name,))
+
+    def _ask_again(self, state: RelayType, names: Iterable[str]) -> list[Output]:
+        """A name that is asked for is answered, even if nothing has changed."""
+        state.repeated.update(name for name in names if name not in state.explicit)
+        return [Subscribe(state.type_url, tuple(names))]
 
     # What the control plane is told
 

@@ -50,6 +50,9 @@ class RelayType:
         self.wanted: set[str] = set()
         self.wants_roots = False
         self.flights: list[Flight] = []
+        # What came from disk and was not confirmed since; and what the proxy is known to have in another version.
+        self.loaded: set[str] = set()
+        self.doubtful: set[str] = set()
 
     def load(self, good: Mapping[str, bytes], unproven: Mapping[str, bytes], roots: Iterable[str] | None) -> None:
         """Takes what was cached; the control plane is asked for all of it again, by the wildcard or by name."""
@@ -57,7 +60,8 @@ class RelayType:
         self.candidates = {name: _from_wire(self.type_url, wire) for name, wire in unproven.items()}
         if roots is not None:
             self.roots, self.wildcard = set(roots), True
-        self.explicit = (self.good.keys() | self.candidates.keys()) - (self.roots or set())
+        self.loaded = self.good.keys() | self.candidates.keys()
+        self.explicit = self.loaded - (self.roots or set())
 
     def newest(self, name: str) -> Resource | None:
         return self.candidates.get(name) or self.good.get(name)
@@ -65,6 +69,19 @@ class RelayType:
     def is_wanted(self, name: str) -> bool:
         """Whether the proxy has asked for it, and so will say whether it takes it."""
         return name in self.wanted or (self.wants_roots and self.roots is not None and name in self.roots)
+
+    def doubt(self, held: Mapping[str, str]) -> list[str]:
+        """The proxy has `held` (name to version) from before. Returns the names of which it has something else than
+        was kept on disk: a write may have been lost, so which of the two is newer only the control plane knows."""
+        doubted = [name for name, version in held.items() if self._is_doubtful(name, version)]
+        self.doubtful.update(doubted)
+        return doubted
+
+    def _is_doubtful(self, name: str, version: str) -> bool:
+        newest = self.newest(name)
+        if newest is None:
+            return name not in self.absent
+        return name in self.loaded and newest.version != version
 
     @property
     def missing(self) -> frozenset[str]:
@@ -154,7 +171,9 @@ class RelayType:
         return answered
 
     def _withdraw(self, name: str) -> None:
-        """A newer state of a name ends the wait for its older one."""
+        """A newer state of a name ends the wait for its older one, and every doubt."""
+        self.loaded.discard(name)
+        self.doubtful.discard(name)
         for flight in self.flights:
             flight.waiting.pop(name, None)
 

@@ -5,13 +5,14 @@ import contextlib
 import logging
 import os
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Self
 
 from msgspec import Struct
 
-from tulle.agent.capture import Launch, Launched, LaunchError, RunAs, read_record, resolv_conf, start, terminate
+from tulle.agent.capture.launch import Launch, RunAs
+from tulle.agent.capture.process import Launched, LaunchError, read_record, resolv_conf, start, terminate
 from tulle.agent.health import Verdict, verdicts
 from tulle.agent.host import Admission, Host, NotAdmitted
 from tulle.agent.pidfd import Process
@@ -42,6 +43,17 @@ class ReplicaSettings(Struct, frozen=True):
 
     def log(self, name: WorkloadName) -> Path:
         return self.log_dir / f"{name.namespace}~{name.name}.log"
+
+
+async def end_leftovers(run_dir: Path, kept: Container[WorkloadName]) -> None:
+    """Ends the applications that an earlier agent left, but for those of the workloads to keep."""
+    for path in (run_dir / "apps").glob("*.json"):
+        namespace, _, name = path.stem.partition("~")
+        launched = read_record(path)
+        if WorkloadName(namespace, name) not in kept:
+            if launched is not None:
+                await terminate(launched, grace=2)
+            path.unlink()
 
 
 class Replica:

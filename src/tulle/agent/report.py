@@ -19,12 +19,16 @@ _LONGEST_WAIT = timedelta(seconds=5)
 
 
 class Reporter:
-    """`send` is `NodeClient.report`; `jitter` gives numbers from -1 to 1."""
+    """`send` is `NodeClient.report`, `heard` is called after every report that was taken, `jitter` gives
+    numbers from -1 to 1."""
 
-    def __init__(self, node: str, roster: Roster, send: Send, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, node: str, roster: Roster, send: Send, heard: Callable[[], None], jitter: Callable[[], float]
+    ) -> None:
         self._node = node
         self._roster = roster
         self._send = send
+        self._heard = heard
         self._jitter = jitter
         self._taken = asyncio.Condition()
         self._taken_version = -1
@@ -43,6 +47,7 @@ class Reporter:
                 await asyncio.sleep(wait.total_seconds())
                 continue
             failures = 0
+            self._heard()
             async with self._taken:
                 self._taken_version = version
                 self._taken.notify_all()

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tulle.agent.pidfd import ProcessIdentity
 from tulle.identity.private_file import write_private
 from tulle.model.metadata import Metadata
 from tulle.model.names import ProxyId, SpiffeId, WorkloadName
@@ -16,8 +17,8 @@ from tulle.model.workload import Workload, WorkloadPortSpec, WorkloadSpec, Workl
 
 
 class Record(Struct, frozen=True):
-    """One workload. `app` is the name of the App it is a replica of, empty for a process that joined by itself;
-    `digest` says from which version of the App it was made."""
+    """One workload. `app` is the name of the App it is a replica of, empty for a process that joined by itself
+    (`process` is that one); `digest` says from which version of the App it was made."""
 
     name: WorkloadName
     service_account: str
@@ -31,6 +32,7 @@ class Record(Struct, frozen=True):
     ports: tuple[tuple[str, int], ...] = ()
     labels: Mapping[str, str] = {}
     state: WorkloadState = "Starting"
+    process: ProcessIdentity | None = None
 
     def workload(self, node: str) -> Workload:
         """The resource that the control plane is told of."""

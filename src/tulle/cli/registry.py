@@ -18,6 +18,11 @@ OFFLINE = "Offline"
 OTHER = "Other"
 
 ENTRIES = (
+    Entry("up", "tulle.cli.up", "Run a mesh here: control plane, agent and applications.", RUN),
+    Entry("server", "tulle.cli.server", "Run a control plane.", RUN),
+    Entry("agent", "tulle.cli.agent", "Make this host a node of a mesh.", RUN),
+    Entry("run", "tulle.cli.run", "Start a program as a workload of the mesh.", RUN),
+    Entry("exec", "tulle.cli.exec", "Run a command where a workload is.", RUN),
     Entry("apply", "tulle.cli.apply", "Create or change resources from files.", RESOURCES),
     Entry("delete", "tulle.cli.delete", "Delete resources by name or from files.", RESOURCES),
     Entry("get", "tulle.cli.get", "Show resources as a table, YAML, JSON or names.", RESOURCES),

@@ -149,7 +149,7 @@ class Streams:
                 roots = self._keys(client, type_url, (WILDCARD,))
                 self._ask(stream, roots)
                 stream.roots_changed(type_url)
-                gone = {k for k in self._asked[stream] if isinstance(k, OwnKey) and name_of(k)[0] == type_url}
+                gone: set[Key] = {k for k in self._asked[stream] if isinstance(k, OwnKey) and name_of(k)[0] == type_url}
                 self._drop(stream, gone.difference(roots))
 
     def _keys(self, client: Client, type_url: str, names: Iterable[str]) -> list[Key]:

@@ -52,7 +52,7 @@ class AccountRule(Struct, frozen=True, order=True):
     name: str
 
     def allows(self, namespace: str, name: str) -> bool:
-        return self.namespace == namespace and self.name in (ANY, name)
+        return self.namespace in (ANY, namespace) and self.name in (ANY, name)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -131,7 +131,8 @@ def parse_rule(text: str) -> AccountRule:
     """`<namespace>/<name>` or `<namespace>/*`. Raises InvalidToken."""
     namespace, _, name = text.partition("/")
     try:
-        check_segment(namespace)
+        if namespace != ANY:
+            check_segment(namespace)
         if name != ANY:
             check_segment(name)
     except InvalidSpiffeId as error:

@@ -236,28 +236,26 @@ def _first_label(entry: ServiceEntry | None) -> tuple[Label, ...]:
 def _service_entry(draft: _Draft, name: ServiceName, service: Service, before: ServiceEntry | None) -> ServiceEntry:
     ports = tuple(PortEntry(p.port, p.name, p.target, protocol_of(p)) for p in service.spec.ports)
     return ServiceEntry(
-        name, _addresses(draft, name, service, ports, before), ports, tuple(sorted(service.spec.selector.items()))
+        name, _addresses(draft, name, service, before), ports, tuple(sorted(service.spec.selector.items()))
     )
 
 
-def _addresses(
-    draft: _Draft, name: ServiceName, service: Service, ports: tuple[PortEntry, ...], before: ServiceEntry | None
-) -> tuple[str, ...]:
+def _addresses(draft: _Draft, name: ServiceName, service: Service, before: ServiceEntry | None) -> tuple[str, ...]:
     """The declared address, else the one it has, else a free one; an address that another service has is not taken
     over, so that a mistake in one object does not redirect the traffic of another."""
-    http = wants_http_address(ports)
+    http = carries_any_http(service)
     declared = service.spec.cluster_ip
     if declared and vips.is_virtual(declared) and draft.get("addresses", declared, ServiceName) in (None, name):
         return (declared, vips.v6_of(declared))
     if before and vips.carries_http(before.addresses[0]) == http:
         return before.addresses
-    address = vips.allocate(name, http, draft.table("addresses"))
+    address = vips.allocate(name, http, lambda a: a in draft.table("addresses"))
     return (address, vips.v6_of(address))
 
 
-def wants_http_address(ports: Iterable[PortEntry]) -> bool:
+def carries_any_http(service: Service) -> bool:
     """A service with any HTTP port gets an address of the HTTP range; its other ports are exceptions there."""
-    return any(p.protocol != "tcp" for p in ports)
+    return any(protocol_of(p) != "tcp" for p in service.spec.ports)
 
 
 def _mixed(entry: ServiceEntry | None) -> tuple[MixedPort, ...]:

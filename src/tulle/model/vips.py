@@ -5,7 +5,7 @@ and go: one range for ports that carry HTTP, one for plain TCP.
 """
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tulle.model.names import ServiceName
@@ -20,7 +20,7 @@ class OutOfAddresses(Exception):
     """Every address of a range is taken."""
 
 
-def allocate(service: ServiceName, http: bool, taken: Container[object]) -> str:
+def allocate(service: ServiceName, http: bool, is_taken: Callable[[str], bool]) -> str:
     """The IPv4 address for a service: where its name hashes to, or the next one that is not taken."""
     network = HTTP_V4 if http else TCP_V4
     usable = network.num_addresses - 2
@@ -28,7 +28,7 @@ def allocate(service: ServiceName, http: bool, taken: Container[object]) -> str:
     start = int.from_bytes(digest) % usable
     for step in range(usable):
         address = str(network.network_address + 1 + (start + step) % usable)
-        if address not in taken:
+        if not is_taken(address):
             return address
     raise OutOfAddresses(f"{network} has no free address for {service}")
 
@@ -46,5 +46,9 @@ def carries_http(address: str) -> bool:
 
 
 def is_virtual(address: str) -> bool:
-    """Whether an IPv4 address lies in one of the two ranges."""
-    return IPv4Address(address) in HTTP_V4 or IPv4Address(address) in TCP_V4
+    """Whether a text is an IPv4 address of one of the two ranges."""
+    try:
+        parsed = IPv4Address(address)
+    except ValueError:
+        return False
+    return parsed in HTTP_V4 or parsed in TCP_V4

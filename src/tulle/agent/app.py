@@ -1,0 +1,216 @@
+"""The agent of a node: everything it consists of, and the one task group that all of it runs in."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from tulle.agent import envoy_binary
+from tulle.agent.applications import Applications
+from tulle.agent.capture.dns_upstream import Upstream
+from tulle.agent.capture.gateway import bind_gateway, serve_gateway
+from tulle.agent.capture.namespace import Namespaces
+from tulle.agent.capture.publish import Target, bind_published, publish
+from tulle.agent.credentials import Credentials
+from tulle.agent.envoy_command import EnvoyCommand
+from tulle.agent.errors import AgentError
+from tulle.agent.host import Host, HostSettings
+from tulle.agent.joined import Joined
+from tulle.agent.link import UpstreamSettings
+from tulle.agent.local_api import LocalApi
+from tulle.agent.name_servers import NameServers
+from tulle.agent.node_feed import NodeFeed
+from tulle.agent.proxy_directory import ProxyDirectory
+from tulle.agent.relay import Relay
+from tulle.agent.replica import ReplicaSettings, end_leftovers
+from tulle.agent.report import Reporter
+from tulle.agent.roster import Record, Roster
+from tulle.agent.secrets import SvidSecrets
+from tulle.agent.supervise import Supervisor
+from tulle.identity.private_file import make_private_directory
+from tulle.identity.svids import Svids
+from tulle.model.names import AgentId, ProxyId, SpiffeId
+from tulle.xds.bootstrap import ProxySettings, bootstrap
+
+log = logging.getLogger(__name__)
+
+
+class AlreadyRunning(AgentError):
+    """Another agent has this run directory."""
+
+
+class Published(Struct, frozen=True):
+    """`host_port` on this host's loopback address leads to `port` of the ready workloads of an App."""
+
+    host_port: int
+    namespace: str
+    app: str
+    port: int
+
+
+class AgentSettings(Struct, frozen=True):
+    """`rootless`: this process is root only in a user namespace of its own. `hidden` are directories that no
+    application may see, `environment` is what every application gets. `fresh`: what an earlier agent left is ended
+    and removed, not taken over."""
+
+    node: str
+    address: str
+    trust_domain: str
+    run_dir: Path
+    state_dir: Path
+    rootless: bool
+    hidden: tuple[Path, ...]
+    environment: Mapping[str, str]
+    published: tuple[Published, ...] = ()
+    fresh: bool = False
+
+
+class Agent:
+    """Assembled from its settings and what it proves itself with; `run` runs it."""
+
+    def __init__(self, settings: AgentSettings, credentials: Credentials) -> None:
+        self.settings = settings
+        self._credentials = credentials
+        for directory in (settings.run_dir, settings.state_dir):
+            make_private_directory(directory)
+        self._lock = _lock(settings.run_dir / "agent.lock")
+        upstream = UpstreamSettings(lambda: credentials.channel, random.random)
+        self.roster = Roster(settings.run_dir / "workloads.json")
+        self._svids = Svids(
+            settings.run_dir / "svid", credentials.bundle_pem, credentials.issue, _now, lambda: random.uniform(-1, 1)
+        )
+        secrets = SvidSecrets(self._svids, settings.trust_domain, self._identities_of)
+        cache_dir = settings.state_dir / "cache"
+        make_private_directory(cache_dir)
+        self.relay = Relay(cache_dir, upstream, secrets)
+        self.feed = NodeFeed(settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream)
+        self.namespaces = Namespaces(settings.run_dir)
+        self._reporter = Reporter(
+            settings.node, self.roster, credentials.report, self._svids.retry, lambda: random.uniform(-1, 1)
+        )
+        self._proxy_network = self.namespaces.create_node() if settings.rootless else None
+        binary = envoy_binary.find(os.environ)
+        command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network)
+        self.supervisor = Supervisor(settings.run_dir, command)
+
+    async def run(self, started: asyncio.Event, stopping: asyncio.Event) -> None:
+        """Serves until cancelled, and leaves proxies and applications running then; ends all of them first where
+        `stopping` is set. Sets `started` when workloads can be made."""
+        settings = self.settings
+        async with asyncio.TaskGroup() as tasks:
+            names = NameServers(tasks, self.feed, Upstream())
+            host = Host(self._host_settings(), self.namespaces, names, self.roster, self._reporter, self._svids, self)
+            applications = Applications(host, self._replica_settings())
+            self._svids.listen(self.relay.secrets_changed)
+            joined = Joined(tasks, host)
+            local_api = LocalApi(host, joined, settings.run_dir, settings.hidden)
+            await self._take_over(host, applications, joined)
+            running = [
+                tasks.create_task(coroutine, name=name)
+                for name, coroutine in (
+                    ("credentials", self._credentials.run()),
+                    ("relay", self.relay.run(settings.run_dir / "xds.sock")),
+                    ("feed", self.feed.run()),
+                    ("proxies", self.supervisor.run()),
+                    ("certificates", self._svids.run()),
+                    ("report", self._reporter.run()),
+                    ("applications", applications.run()),
+                    ("node view", self._follow(applications)),
+                    ("local api", local_api.serve(settings.run_dir / "agent.sock")),
+                    *(
+                        ("publish", publish(bind_published(p.host_port), partial(self._targets, p)))
+                        for p in settings.published
+                    ),
+                    *((("gateway", serve_gateway(bind_gateway(self._gateway_socket))),) if settings.rootless else ()),
+                )
+            ]
+            started.set()
+            await stopping.wait()
+            await self._stop(applications)
+            for task in running:
+                task.cancel()
+
+    def want(self, proxies: frozenset[ProxyId]) -> None:
+        """The proxies that the host's workloads need: served, and running."""
+        self.relay.want(proxies)
+        self.supervisor.want(proxies)
+
+    async def _follow(self, applications: Applications) -> None:
+        async for view in self.feed.views():
+            applications.apply(view)
+
+    async def _take_over(self, host: Host, applications: Applications, joined: Joined) -> None:
+        """Adopts what an earlier agent left running, and removes the rest of what it left."""
+        adopted = [] if self.settings.fresh else [r for r in self.roster.load() if await host.adopt(r)]
+        await end_leftovers(self.settings.run_dir, {r.name for r in adopted})
+        await asyncio.to_thread(self.namespaces.sweep, [record.name for record in adopted])
+        applications.adopt(record for record in adopted if record.app)
+        joined.adopt(record for record in adopted if not record.app)
+        host.deal()
+
+    async def _stop(self, applications: Applications) -> None:
+        await applications.stop_all()
+        await self.supervisor.stop_all()
+        for record in self.roster.records():
+            self.roster.remove(record.name)
+        await asyncio.to_thread(self.namespaces.sweep)
+        if self._proxy_network is not None:
+            await asyncio.to_thread(self.namespaces.remove_node)
+
+    def _host_settings(self) -> HostSettings:
+        settings = self.settings
+        return HostSettings(
+            settings.node,
+            "127.0.0.1" if settings.rootless else settings.address,
+            settings.trust_domain,
+            self._proxy_network,
+            str(self._gateway_socket) if settings.rootless else "",
+        )
+
+    def _replica_settings(self) -> ReplicaSettings:
+        settings = self.settings
+        return ReplicaSettings(settings.run_dir, settings.state_dir / "logs", settings.hidden, settings.environment)
+
+    @property
+    def _gateway_socket(self) -> Path:
+        return self.settings.run_dir / "gateway.sock"
+
+    def _bootstrap_of(self, proxy: ProxyId) -> bytes:
+        admin = ProxyDirectory.of(self.settings.run_dir, proxy).admin
+        return bootstrap(ProxySettings(proxy, str(self.settings.run_dir / "xds.sock"), str(admin)))
+
+    def _identities_of(self, proxy: ProxyId) -> frozenset[SpiffeId]:
+        records = self.roster.records()
+        return frozenset(
+            r.identity(self.settings.trust_domain) for r in records if r.proxy(self.settings.node) == proxy
+        )
+
+    def _targets(self, published: Published) -> tuple[Target, ...]:
+        return tuple(Target(Path(r.network), published.port) for r in self.roster.records() if _is_of(r, published))
+
+
+def _is_of(record: Record, published: Published) -> bool:
+    wanted = (published.namespace, published.app)
+    return (record.name.namespace, record.app) == wanted and record.state == "Ready"
+
+
+def _lock(path: Path) -> int:
+    """Held until this process ends. Raises AlreadyRunning."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise AlreadyRunning(f"another agent runs in {path.parent}") from error
+    return descriptor
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,96 @@
+"""Runs what stays in the foreground: until a signal asks it to stop, with its log on stderr."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+
+from tulle.agent.capture import rootless
+from tulle.agent.capture.process import read_record
+from tulle.agent.pidfd import ProcessIdentity
+from tulle.agent.proxy_directory import ProxyDirectory
+from tulle.api.paths import RunPaths, run_paths
+from tulle.cli.errors import Failure
+from tulle.cli.output import warn
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def log_to(stream_or_file: Path | None) -> None:
+    """Sends the log to a file, or to stderr."""
+    handler = logging.FileHandler(stream_or_file) if stream_or_file else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
+    """Runs `main` with an event that SIGINT and SIGTERM set; returns its exit code. A second signal ends it at once,
+    and what it leaves the next start cleans."""
+
+    async def run() -> int:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _stop, stopping, loop, number)
+        return await main(stopping)
+
+    return asyncio.run(run())
+
+
+async def until(stopping: asyncio.Event, serving: Coroutine[None, None, None]) -> None:
+    """Runs `serving` until `stopping` is set, or until it fails: then its error is raised."""
+    task = asyncio.create_task(serving, name="serving")
+    stopped = asyncio.create_task(stopping.wait(), name="stopping")
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        stopped.cancel()
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def _stop(stopping: asyncio.Event, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> None:
+    stopping.set()
+    loop.remove_signal_handler(number)
+
+
+def capture_paths() -> tuple[RunPaths, bool]:
+    """Makes this process able to capture traffic; returns where things are, and whether it is rootless.
+
+    An ordinary user's process is executed again inside a user namespace, where it looks like root: the paths are
+    fixed before. Raises Failure where the host does not allow it.
+    """
+    if os.geteuid() != 0:
+        paths = run_paths(os.environ, os.geteuid())
+        problem = rootless.detect()
+        if problem is not None:
+            raise Failure(problem.message, problem.hint)
+        os.environ["TULLE_RUN_DIR"], os.environ["TULLE_STATE_DIR"] = str(paths.run_dir), str(paths.state_dir)
+        rootless.enter(_left_running(paths.run_dir))
+    return run_paths(os.environ, os.geteuid()), rootless.is_inside()
+
+
+def _left_running(run_dir: Path) -> list[ProcessIdentity]:
+    """The processes that an earlier agent left: they hold the namespaces that a new one has to be in."""
+    proxies = (ProxyDirectory(path.parent).read_state() for path in run_dir.glob("proxies/*/process.json"))
+    apps = (read_record(path) for path in run_dir.glob("apps/*.json"))
+    return [*(p.process for p in proxies if p), *(a.process for a in apps if a)]
+
+
+def application_environment(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """What applications get of the agent's environment: where programs are, whose home it is, the language. The
+    interpreter that runs Tulle comes first, so that `python` means the same one everywhere."""
+    path = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"
+    kept = {name: environment[name] for name in ("HOME", "USER", "LANG", "LC_ALL", "TZ") if name in environment}
+    return {**kept, "PATH": path}
+
+
+def say_mode(rootless_mode: bool) -> None:
+    if rootless_mode:
+        warn("running without root: workloads live in a user namespace of yours")

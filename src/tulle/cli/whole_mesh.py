@@ -1,0 +1,222 @@
+"""A control plane and an agent in one process, with the resources of some files: what `tulle up` runs."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from tulle.agent.app import Agent, AgentSettings, Published
+from tulle.agent.credentials import Credentials
+from tulle.api.paths import RunPaths
+from tulle.cli.output import say, table, warn
+from tulle.control.app import ControlPlane, ControlSettings
+from tulle.identity.spiffe_id import NodeIdentity
+from tulle.identity.tokens import parse_token
+from tulle.model.app import App
+from tulle.model.kinds import Resource
+from tulle.model.mesh import MESH_NAME, Mesh
+from tulle.model.metadata import Metadata
+from tulle.model.parse import encode_json
+from tulle.model.snapshot import Snapshot
+from tulle.store.protocol import Put
+
+log = logging.getLogger(__name__)
+
+NODE = "local"
+LOOPBACK = "127.0.0.1"
+TOKEN_LIFETIME = timedelta(minutes=5)
+WATCH_EVERY = 0.2
+
+
+class UpSettings(Struct, frozen=True):
+    """`mode` empty: what the files say. Times in seconds; `limit` None: until stopped."""
+
+    paths: RunPaths
+    rootless: bool
+    resources: tuple[Resource, ...]
+    mode: str
+    published: tuple[Published, ...]
+    environment: Mapping[str, str]
+    ready_within: float
+    limit: float | None
+
+
+class WholeMesh:
+    """`run` starts everything, tells the user, and stops everything."""
+
+    def __init__(self, settings: UpSettings) -> None:
+        self._settings = settings
+        self._resources = with_defaults(settings.resources, settings.mode)
+        self._apps = tuple(r for r in self._resources if isinstance(r, App))
+        self._console = Console(stderr=True)
+
+    async def run(self, stopping: asyncio.Event) -> int:
+        """Returns the exit code: 0 if all applications became ready and were so until the end."""
+        control = self._control_plane()
+        started = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(control.serve(started), name="control plane")
+            await started.wait()
+            await control.backend.store.write([Put(r.ref, encode_json(r)) for r in self._resources])
+            agent = Agent(self._agent_settings(), await self._credentials(control))
+            ending = asyncio.Event()
+            running = tasks.create_task(agent.run(asyncio.Event(), ending), name="agent")
+            try:
+                return await self._attend(agent, control, stopping)
+            finally:
+                ending.set()
+                await asyncio.wait({running})
+                serving.cancel()
+
+    async def _attend(self, agent: Agent, control: ControlPlane, stopping: asyncio.Event) -> int:
+        if not await self._all_ready(agent, stopping):
+            return 1
+        self._introduce(control.refresh.snapshot)
+        healthy = await self._stays_healthy(agent, stopping)
+        return 0 if healthy else 1
+
+    async def _all_ready(self, agent: Agent, stopping: asyncio.Event) -> bool:
+        """Shows progress until all replicas are ready. False: stopped, or not within the time for it."""
+        wanted = sum(app.spec.replicas for app in self._apps)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            bar = progress.add_task("starting", total=wanted)
+            try:
+                async with asyncio.timeout(self._settings.ready_within):
+                    while missing := self._missing(agent):
+                        if await _within(stopping, WATCH_EVERY):
+                            return False
+                        progress.update(bar, completed=wanted - len(missing), description=_described(missing))
+            except TimeoutError:
+                warn(f"not ready after {self._settings.ready_within:.0f} s: {', '.join(self._missing(agent))}")
+                warn(f"logs: {self._settings.paths.state_dir / 'up.log'} and {self._logs}")
+                return False
+        return True
+
+    async def _stays_healthy(self, agent: Agent, stopping: asyncio.Event) -> bool:
+        """Until stopped or the time is up; whether all replicas were ready all the time."""
+        healthy = True
+        loop = asyncio.get_running_loop()
+        end = None if self._settings.limit is None else loop.time() + self._settings.limit
+        while end is None or loop.time() < end:
+            if await _within(stopping, WATCH_EVERY):
+                break
+            missing = self._missing(agent)
+            if missing and healthy:
+                warn(f"no longer ready: {', '.join(missing)}; logs are in {self._logs}")
+            healthy = healthy and not missing
+        return healthy
+
+    def _missing(self, agent: Agent) -> list[str]:
+        """The names of Apps, once for every replica that is not ready."""
+        ready: dict[tuple[str, str], int] = {}
+        for record in agent.roster.records():
+            if record.state == "Ready":
+                key = (record.name.namespace, record.app)
+                ready[key] = ready.get(key, 0) + 1
+        missing = []
+        for app in self._apps:
+            lacking = app.spec.replicas - ready.get((app.metadata.namespace, app.metadata.name), 0)
+            missing += [app.metadata.name] * max(lacking, 0)
+        return missing
+
+    def _introduce(self, snapshot: Snapshot) -> None:
+        """One table of services, and how to call them."""
+        callers = {app.metadata.namespace: app.metadata.name for app in self._apps}
+        rows = []
+        for name, service in sorted(snapshot.services.items()):
+            for port in service.ports:
+                call = _call(callers.get(name.namespace, ""), str(name), port.port, port.protocol)
+                count = len(snapshot.members.get(name, ()))
+                rows.append((str(name), f"{port.port}/{port.protocol}", service.addresses[0], str(count), call))
+        table(("SERVICE", "PORT", "ADDRESS", "WORKLOADS", "CALL IT"), rows)
+        for published in self._settings.published:
+            say(f"http://{LOOPBACK}:{published.host_port} is {published.app} on this host")
+        say("Ctrl-C stops everything" if self._settings.limit is None else f"ends after {self._settings.limit:g} s")
+
+    @property
+    def _logs(self) -> str:
+        return str(self._agent_settings().state_dir / "logs")
+
+    def _control_plane(self) -> ControlPlane:
+        mesh = next(r for r in self._resources if isinstance(r, Mesh))
+        paths = self._settings.paths
+        # What files declare is the truth of `tulle up`: nothing of an earlier run may be left in the store.
+        return ControlPlane(
+            ControlSettings(
+                trust_domain=mesh.spec.trust_domain,
+                state_dir=paths.state_dir / "up" / "control",
+                api_socket=paths.api_socket,
+                xds_address=f"{LOOPBACK}:0",
+                enrolment_address=f"{LOOPBACK}:0",
+                store="memory:",
+            )
+        )
+
+    def _agent_settings(self) -> AgentSettings:
+        settings = self._settings
+        mesh = next(r for r in self._resources if isinstance(r, Mesh))
+        return AgentSettings(
+            node=NODE,
+            address=LOOPBACK,
+            trust_domain=mesh.spec.trust_domain,
+            run_dir=settings.paths.run_dir,
+            state_dir=settings.paths.state_dir / "up" / "agent",
+            rootless=settings.rootless,
+            hidden=(settings.paths.state_dir,),
+            environment=settings.environment,
+            published=settings.published,
+            fresh=True,
+        )
+
+    async def _credentials(self, control: ControlPlane) -> Credentials:
+        """The agent enrols like any other."""
+        text = await control.backend.create_token(NODE, ("*/*",), TOKEN_LIFETIME)
+        return await Credentials.obtain(
+            NodeIdentity(control.settings.trust_domain, NODE),
+            self._settings.paths.state_dir / "up" / "agent",
+            f"{LOOPBACK}:{control.xds_port}",
+            f"{LOOPBACK}:{control.enrolment_port}",
+            lambda: parse_token(text),
+        )
+
+
+def with_defaults(resources: Sequence[Resource], mode: str) -> tuple[Resource, ...]:
+    """The resources with what `tulle up` adds: Apps run here unless they say otherwise, and there is a Mesh."""
+    mesh = next((r for r in resources if isinstance(r, Mesh)), Mesh(metadata=Metadata(name=MESH_NAME)))
+    if mode in ("sidecar", "node"):
+        mesh = replace(mesh, spec=replace(mesh.spec, mode=mode))
+    others = (_placed(r) for r in resources if not isinstance(r, Mesh))
+    return (mesh, *others)
+
+
+def _placed(resource: Resource) -> Resource:
+    if isinstance(resource, App) and not resource.spec.node:
+        return replace(resource, spec=replace(resource.spec, node=NODE))
+    return resource
+
+
+def _call(caller: str, service: str, port: int, protocol: str) -> str:
+    """A command to paste; only for what curl can speak."""
+    if protocol != "http" or not caller:
+        return ""
+    name, _, namespace = service.partition(".")
+    return f"tulle exec -n {namespace} {caller} -- curl -s http://{name}:{port}/"
+
+
+def _described(missing: Sequence[str]) -> str:
+    return f"waiting for {', '.join(dict.fromkeys(missing))}" if missing else "ready"
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether the event is set within so many seconds."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,67 @@
+"""Serves the HTTP API: on a unix socket for the user who runs the control plane, over TLS for those with a token."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from msgspec import Struct
+
+GRACE = 2
+"""Seconds that requests under way have when the server stops."""
+
+
+class HttpsSettings(Struct, frozen=True):
+    """Where the API listens for other hosts, and with which certificate (files, PEM). `token` is asked of all."""
+
+    host: str
+    port: int
+    certificate: Path
+    key: Path
+    token: str
+
+    def __repr__(self) -> str:
+        return f"HttpsSettings({self.host}:{self.port}, token=redacted)"
+
+
+class Server(uvicorn.Server):
+    """Uvicorn inside a process that handles its own signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def on_socket(app: FastAPI, path: Path) -> tuple[Server, socket.socket]:
+    """A server and its unix socket, which only this user can open from the moment it exists."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A socket gets its mode at bind, by the umask; the mode of its descriptor sets that without touching the umask
+    # of the other threads. Source: unix(7).
+    os.fchmod(listener.fileno(), 0o600)
+    listener.bind(str(path))
+    return _server(app, None), listener
+
+
+def over_tls(app: FastAPI, settings: HttpsSettings) -> tuple[Server, socket.socket]:
+    """A server and its TCP socket."""
+    listener = socket.create_server((settings.host, settings.port))
+    return _server(app, settings), listener
+
+
+def _server(app: FastAPI, settings: HttpsSettings | None) -> Server:
+    return Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+            ssl_certfile=settings.certificate if settings else None,
+            ssl_keyfile=settings.key if settings else None,
+        )
+    )

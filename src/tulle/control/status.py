@@ -1,0 +1,86 @@
+"""Says what is true of a stored object: is it accepted, do its references lead somewhere, did the proxies take it."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from tulle.api import Status
+from tulle.control.compile import Compiler
+from tulle.control.refresh import Refresh
+from tulle.control.rejections import Rejection, Rejections
+from tulle.model.app import App
+from tulle.model.conditions import (
+    ACCEPTED,
+    PROGRAMMED,
+    REASON_ACCEPTED,
+    REASON_PROGRAMMED,
+    REASON_UNSUPPORTED_VALUE,
+    Condition,
+)
+from tulle.model.grpc_route import GRPCRoute
+from tulle.model.http_route import HTTPRoute
+from tulle.model.kinds import Resource
+from tulle.model.names import ObjectRef
+from tulle.model.tcp_route import TCPRoute
+from tulle.model.unserved import unserved
+from tulle.view import Reader
+from tulle.view.route_status import parent_statuses
+from tulle.xds.names import key_of
+
+REASON_INVALID = "Invalid"
+REASON_REJECTED = "RejectedByProxy"
+REASON_UNASSIGNED = "NoNode"
+
+
+class Statuses:
+    """Computed when asked for, from the current snapshot and what proxies refused."""
+
+    def __init__(self, refresh: Refresh, compiler: Compiler, rejections: Rejections) -> None:
+        self._refresh = refresh
+        self._compiler = compiler
+        self._rejections = rejections
+
+    def of(self, ref: ObjectRef) -> Status:
+        problems = self._refresh.problems.get(ref)
+        if problems:
+            return Status((Condition(ACCEPTED, "False", REASON_INVALID, "; ".join(map(str, problems))),))
+        resource = self._refresh.snapshot.objects.get(ref)
+        if resource is None:
+            return Status()
+        programmed = self._programmed(resource)
+        if isinstance(resource, HTTPRoute | GRPCRoute | TCPRoute):
+            parents = parent_statuses(Reader(self._refresh.snapshot), resource)
+            return Status(parents=tuple(replace(p, conditions=(*p.conditions, programmed)) for p in parents))
+        return Status((_accepted(resource), programmed))
+
+    def _programmed(self, resource: Resource) -> Condition:
+        refused = [r for r in self._rejections.all() if resource.ref in self._blamed(r)]
+        generation = resource.metadata.generation
+        if not refused:
+            return Condition(PROGRAMMED, "True", REASON_PROGRAMMED, "", generation)
+        return Condition(PROGRAMMED, "False", REASON_REJECTED, _words(refused), generation)
+
+    def _blamed(self, rejection: Rejection) -> frozenset[ObjectRef]:
+        """The routes behind what was refused, or where there is none, all objects behind it."""
+        key = key_of(rejection.type_url, rejection.name)
+        objects = self._compiler.objects_of(key) if key is not None else frozenset()
+        routes = frozenset(ref for ref in objects if ref.kind in ("HTTPRoute", "GRPCRoute", "TCPRoute"))
+        return routes or objects
+
+
+def _accepted(resource: Resource) -> Condition:
+    generation = resource.metadata.generation
+    problems = unserved(resource)
+    if problems:
+        return Condition(ACCEPTED, "False", REASON_UNSUPPORTED_VALUE, "; ".join(map(str, problems)), generation)
+    if isinstance(resource, App) and not resource.spec.node:
+        return Condition(ACCEPTED, "False", REASON_UNASSIGNED, "no node runs it: set spec.node", generation)
+    return Condition(ACCEPTED, "True", REASON_ACCEPTED, "", generation)
+
+
+def _words(refused: Sequence[Rejection]) -> str:
+    """Each proxy's own words, the same words once."""
+    by_message: dict[str, list[str]] = {}
+    for rejection in refused:
+        by_message.setdefault(rejection.message, []).append(str(rejection.client))
+    return "; ".join(f"{', '.join(sorted(who))}: {message}" for message, who in by_message.items())
