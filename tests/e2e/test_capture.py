@@ -52,11 +52,15 @@ NOBODY = 65534
 REFUSED = Chain("bad", "filter", "output", 0, (Rule((), Redirect(1)),))
 
 
-def _host_state() -> tuple[str, ...]:
-    """What a host shows of namespaces, mounts and links."""
+def _traces(run_dir: Path, inodes: set[int]) -> list[str]:
+    """The mounts, in whatever mount namespace, under a run directory or of these network namespaces, and the host's
+    links and names of namespaces that have to do with it. Others may be at work on this host."""
+    marks = (f"{run_dir}/", *(f"net:[{inode}]" for inode in inodes))
+    mounts = [line for table in Path("/proc").glob("[0-9]*/mountinfo") for line in _text(table).splitlines()]
     commands = (("ip", "netns"), ("ip", "-o", "link"))
-    shown = tuple(subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands)
-    return (*shown, Path("/proc/self/mountinfo").read_text())
+    shown = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands]
+    named = [line for text in shown for line in text.splitlines() if CATALOG.name in line or "tulle" in line]
+    return [line for line in mounts if any(mark in line for mark in marks)] + named
 
 
 @pytest.fixture
@@ -69,14 +73,15 @@ def run_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def namespaces(run_dir: Path) -> Iterator[Namespaces]:
-    before = _host_state()
     made = Namespaces(run_dir)
+    inodes: set[int] = set()
     try:
         yield made
+        inodes.update(made.path(name).stat().st_ino for name in made.list())
     finally:
         made.sweep()
         made.remove_node()
-    assert _host_state() == before
+    assert _traces(run_dir, inodes) == []
     assert not (run_dir / "ns").exists()
 
 

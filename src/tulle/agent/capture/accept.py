@@ -11,7 +11,7 @@ _PAUSE = 0.1
 
 
 async def accept(listener: socket.socket, serve: Callable[[socket.socket], Awaitable[None]], most: int) -> None:
-    """Gives each connection to `serve`, which closes it, until cancelled; then ends them and closes the listener.
+    """Gives each connection to `serve`, which has to close it, until cancelled; then ends them and closes the listener.
 
     Beyond `most` at a time connections wait in the listener's backlog.
     """
@@ -24,7 +24,6 @@ async def accept(listener: socket.socket, serve: Callable[[socket.socket], Await
         except Exception:  # a task's root: the other connections go on
             _log.exception("a connection could not be served")
         finally:
-            accepted.close()
             room.release()
 
     try:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -85,24 +86,16 @@ async def serve_dns(
 ) -> None:
     """Answers the questions of a workload in `namespace` until cancelled; then closes the sockets."""
     answering = _Answering(namespace, resolver, upstream)
-    loop = asyncio.get_running_loop()
-    transports: list[asyncio.BaseTransport] = []
+
+    async def converse(accepted: socket.socket) -> None:
+        await _converse(accepted, answering, limits.per_connection)
+
     try:
         async with asyncio.TaskGroup() as tasks:
-            for bound in sockets.udp:
-                transport, _ = await loop.create_datagram_endpoint(
-                    lambda: _UdpServer(answering, tasks, limits.questions), sock=bound
-                )
-                transports.append(transport)
-
-            async def converse(accepted: socket.socket) -> None:
-                await _converse(accepted, answering, limits.per_connection)
-
             for bound in sockets.tcp:
                 tasks.create_task(accept(bound, converse, limits.connections), name="dns over tcp")
+            await _serve_udp(sockets.udp, lambda: _UdpServer(answering, tasks, limits.questions))
     finally:
-        for opened in transports:
-            opened.close()
         sockets.close()
 
 
@@ -167,6 +160,19 @@ class _UdpServer(asyncio.DatagramProtocol):
                 self._transport.sendto(reply, addr)
         finally:
             self._free += 1
+
+
+async def _serve_udp(sockets: tuple[socket.socket, ...], server: Callable[[], _UdpServer]) -> None:
+    loop = asyncio.get_running_loop()
+    transports: list[asyncio.BaseTransport] = []
+    try:
+        for bound in sockets:
+            transport, _ = await loop.create_datagram_endpoint(server, sock=bound)
+            transports.append(transport)
+        await asyncio.Event().wait()
+    finally:
+        for opened in transports:
+            opened.close()
 
 
 async def _converse(accepted: socket.socket, answering: _Answering, most: int) -> None:

@@ -90,4 +90,17 @@ async def _destination(reader: asyncio.StreamReader, limits: GatewayLimits) -> D
 
 async def _dial(to: Destination, limits: GatewayLimits) -> Connection:
     async with asyncio.timeout(limits.dial):
-        return Connection(*await asyncio.open_connection(str(to.address), to.port))
+        far = Connection(*await asyncio.open_connection(str(to.address), to.port))
+    _keep_alive(far.writer.get_extra_info("socket"))
+    return far
+
+
+def _keep_alive(dialled: socket.socket) -> None:
+    """Lets the kernel find out within a minute that the other end has vanished."""
+    for level, option, value in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    ):
+        dialled.setsockopt(level, option, value)

@@ -19,17 +19,20 @@ class Connection(Struct, frozen=True):
 
 
 async def splice(left: Connection, right: Connection) -> None:
-    """Copies until both directions have ended; a side that breaks ends both. Closes both."""
+    """Copies until both directions have ended and everything is sent, and closes both. A side that breaks, or being
+    cancelled, ends both at once."""
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_copy(left.reader, right.writer), name="splice there")
             tasks.create_task(_copy(right.reader, left.writer), name="splice back")
+        for side in (left, right):
+            side.writer.close()
+            await side.writer.wait_closed()
     except* OSError:
+        pass  # the other side learns of it by the abort
+    finally:
         left.abort()
         right.abort()
-    finally:
-        left.writer.close()
-        right.writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,6 +18,7 @@ async def test_more_connections_wait_and_failures_are_single() -> None:
         nonlocal served
         served += 1
         await go_on.wait()
+        accepted.close()
         raise RuntimeError("broken")
 
     task = asyncio.create_task(accept(listener, serve, most=2))

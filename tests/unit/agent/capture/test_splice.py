@@ -26,6 +26,22 @@ async def test_the_end_of_one_direction_leaves_the_other_open() -> None:
         connection.writer.close()
 
 
+async def test_what_is_still_to_be_sent_is_sent() -> None:
+    client, near = await _pair()
+    far, server = await _pair()
+    task = asyncio.create_task(splice(near, far))
+    client.writer.write_eof()
+    server.writer.write(b"x" * 3_000_000)
+    server.writer.write_eof()
+    # Nothing is read yet, so that buffers are full when the last byte comes.
+    while not server.reader.at_eof():
+        await server.reader.read(1)
+    assert await client.reader.read(-1) == b"x" * 3_000_000
+    await task
+    for connection in (client, server):
+        connection.writer.close()
+
+
 async def test_a_broken_side_ends_both() -> None:
     client, near = await _pair()
     far, server = await _pair()
