@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 import typer
-from msgspec import Raw, Struct
+from msgspec import Raw
 from msgspec.structs import replace
 
+from tulle.api.messages import Applied, ApplyRequest
 from tulle.cli import options
 from tulle.cli.client import Refused, connect
 from tulle.cli.declared import valid_resources
@@ -18,22 +19,6 @@ from tulle.model.parse import Parsed, encode_json
 from tulle.model.problem import Problem
 
 app = typer.Typer(add_completion=False)
-
-
-class ApplyBody(Struct, frozen=True):
-    items: tuple[Raw, ...]
-
-
-class AppliedItem(Struct, frozen=True):
-    """`outcome`: created, configured or unchanged."""
-
-    kind: str
-    name: str
-    outcome: str
-
-
-class Applied(Struct, frozen=True):
-    items: tuple[AppliedItem, ...]
 
 
 @app.command()
@@ -63,7 +48,7 @@ def apply(
             say(f"{_label(each.resource.kind, each.resource.metadata.name)} valid (client dry run)")
         return
     control = connect(server, token_file, ca_file)
-    body = msgspec.json.encode(ApplyBody(tuple(Raw(encode_json(each.resource)) for each in declared)))
+    body = msgspec.json.encode(ApplyRequest(tuple(Raw(encode_json(each.resource)) for each in declared)))
     try:
         applied = control.post("/v1/apply", body, Applied, DRY_RUN if dry_run is DryRun.server else None)
     except Refused as refused:

@@ -1,11 +1,24 @@
 """`tulle check`: everything that is wrong with files, without a control plane."""
 
+from collections.abc import Sequence
+
 import typer
+from msgspec.structs import replace
 
 from tulle.cli import options
 from tulle.cli.declared import read_declared
 from tulle.cli.errors import FAILED
 from tulle.cli.output import count, print_problems, say, warn
+from tulle.cli.references import lost_references
+from tulle.model import snapshot
+from tulle.model.grpc_route import GRPCRoute
+from tulle.model.http_route import HTTPRoute
+from tulle.model.kinds import Resource
+from tulle.model.parse import Parsed
+from tulle.model.problem import Problem
+from tulle.model.snapshot import Snapshot
+from tulle.model.tcp_route import TCPRoute
+from tulle.model.unserved import unserved
 
 app = typer.Typer(add_completion=False)
 
@@ -14,7 +27,7 @@ app = typer.Typer(add_completion=False)
 def check(files: options.Files, namespace: options.Namespace = "default") -> None:
     """Find all problems in files.
 
-    Nothing is asked of a control plane, and nothing is changed.
+    Nothing is asked of a control plane, and nothing is changed. What a route refers to has to be in the files too.
 
     \b
     Examples:
@@ -23,8 +36,25 @@ def check(files: options.Files, namespace: options.Namespace = "default") -> Non
       generate | tulle check -f -
     """
     declared = read_declared(files, namespace)
-    print_problems(declared.problems)
-    if declared.problems:
-        warn(f"{count(len(declared.problems), 'problem')} in {count(declared.files, 'file')}")
+    problems = (*declared.problems, *_together(declared.parsed))
+    print_problems(sorted(problems, key=lambda problem: (problem.file, problem.line)))
+    if problems:
+        warn(f"{count(len(problems), 'problem')} in {count(declared.files, 'file')}")
         raise typer.Exit(FAILED)
     say(f"{count(len(declared.parsed), 'resource')} in {count(declared.files, 'file')}, no problem")
+
+
+def _together(parsed: Sequence[Parsed]) -> tuple[Problem, ...]:
+    """What is wrong with resources that are valid, each by itself: what they refer to, and what is not served yet."""
+    mesh = snapshot.build(each.resource for each in parsed)
+    return tuple(
+        replace(problem, file=each.file, line=each.line, resource=str(each.resource.ref))
+        for each in parsed
+        for problem in (*unserved(each.resource), *_lost(mesh, each.resource))
+    )
+
+
+def _lost(mesh: Snapshot, resource: Resource) -> tuple[Problem, ...]:
+    if isinstance(resource, HTTPRoute | GRPCRoute | TCPRoute):
+        return tuple(lost_references(mesh, resource))
+    return ()

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import httpx
 import msgspec
-from msgspec import Struct
 
+from tulle.api.messages import ProblemDocument
 from tulle.api.paths import run_paths
 from tulle.cli.errors import Failure, Unreachable
 from tulle.identity.errors import UnsafeFile
@@ -21,19 +21,11 @@ T = TypeVar("T")
 TIMEOUT = httpx.Timeout(30, connect=5)
 
 
-class Refusal(Struct, frozen=True):
-    """What the control plane says where it does not do what it was asked. Source: RFC 9457."""
-
-    detail: str
-    reason: str = ""
-    problems: tuple[Problem, ...] = ()
-
-
 class Refused(Failure):
     """The control plane answered, and did not do it."""
 
-    def __init__(self, status: int, refusal: Refusal) -> None:
-        super().__init__(refusal.detail, problems=refusal.problems)
+    def __init__(self, status: int, detail: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(detail, problems=problems)
         self.status = status
 
 
@@ -74,7 +66,7 @@ class ControlPlane:
         except httpx.TransportError as error:
             raise Unreachable(f"no control plane answers at {self._where}: {error}", _hint(self._where)) from error
         if response.is_error:
-            raise Refused(response.status_code, _refusal(response))
+            raise _refused(response)
         return response
 
 
@@ -105,11 +97,12 @@ def _token(path: Path) -> str:
         raise Failure(f"--token-file {path}: holds no token") from error
 
 
-def _refusal(response: httpx.Response) -> Refusal:
+def _refused(response: httpx.Response) -> Refused:
     try:
-        return msgspec.json.decode(response.content, type=Refusal)
+        document = msgspec.json.decode(response.content, type=ProblemDocument)
     except msgspec.DecodeError:
-        return Refusal(f"the control plane answered {response.status_code} {response.reason_phrase}")
+        return Refused(response.status_code, f"it answered {response.status_code} {response.reason_phrase}")
+    return Refused(response.status_code, document.detail, document.problems or ())
 
 
 def _hint(where: str) -> str:

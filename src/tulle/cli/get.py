@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def get(
-    what: Annotated[list[str], typer.Argument(metavar="KIND[,KIND] [NAME...] | KIND/NAME...", help="Or: all.")],
+    what: Annotated[list[str], typer.Argument(metavar="KIND[,KIND] [NAME...] | KIND/NAME...", help="Or `all`.")],
     namespace: options.Namespace = "default",
     all_namespaces: options.AllNamespaces = False,
     selector: options.Selector = "",

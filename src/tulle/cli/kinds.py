@@ -9,6 +9,7 @@ from tulle.cli.errors import Failure
 from tulle.model.kinds import KINDS, Kind, find_kind
 
 ALL = "all"
+_NAMESPACED = tuple(kind for kind in KINDS if kind.namespaced)
 
 
 class Target(Struct, frozen=True):
@@ -29,11 +30,12 @@ def kind_meant(text: str) -> Kind:
 
 
 def targets(words: Sequence[str]) -> tuple[Target, ...]:
-    """What `KIND[,KIND] [NAME...]` or `KIND/NAME...` mean. Raises Failure."""
+    """What `KIND[,KIND] [NAME...]` or `KIND/NAME...` mean; `all` is every kind that lives in a namespace. Raises
+    Failure."""
     if any("/" in word for word in words):
         return tuple(_slashed(word) for word in words)
     kinds, names = words[0], words[1:]
-    found = KINDS if kinds.lower() == ALL else tuple(kind_meant(kind) for kind in kinds.split(","))
+    found = _NAMESPACED if kinds.lower() == ALL else tuple(kind_meant(kind) for kind in kinds.split(","))
     if not names:
         return tuple(Target(kind) for kind in found)
     return tuple(Target(kind, name) for kind in found for name in names)

@@ -29,12 +29,17 @@ STYLES = {
 }
 
 
-def say(line: str) -> None:
-    typer.echo(line)
+def say(text: str) -> None:
+    typer.echo(_harmless(text))
 
 
-def warn(line: str) -> None:
-    typer.echo(line, err=True)
+def warn(text: str) -> None:
+    typer.echo(_harmless(text), err=True)
+
+
+def _harmless(text: str) -> str:
+    """The text without what a terminal would obey: much of it was written by others."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
@@ -48,7 +53,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "
 
 def _line(cells: Sequence[str], widths: Sequence[int], indent: str, bold: bool = False) -> Text:
     text = Text(indent)
-    for cell, width in zip(cells, widths, strict=True):
+    for cell, width in zip(map(_harmless, cells), widths, strict=True):
         text.append(cell, style="bold" if bold else STYLES.get(cell, ""))
         text.append(" " * (width - len(cell)) + GAP)
     text.rstrip()

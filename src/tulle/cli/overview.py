@@ -6,6 +6,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from tulle.api.backend import NodeState, ProxyState
+from tulle.api.messages import NodeList, ProxyList
 from tulle.cli.client import ControlPlane
 from tulle.cli.kinds import Target
 from tulle.cli.shown import Shown, conditions, fetch, is_bad
@@ -17,14 +18,6 @@ from tulle.model.workload import Workload
 
 # What the indexes of a snapshot are made from.
 INDEXED = ("Namespace", "Service", "Workload", "HTTPRoute", "GRPCRoute", "TCPRoute", "App")
-
-
-class ProxyList(Struct, frozen=True):
-    items: tuple[ProxyState, ...]
-
-
-class NodeList(Struct, frozen=True):
-    items: tuple[NodeState, ...]
 
 
 class ServiceState(Struct, frozen=True):

@@ -7,8 +7,8 @@ from msgspec import Struct
 from tulle.cli.columns import NONE
 from tulle.cli.overview import Overview, rejection
 from tulle.model.app import App
-from tulle.model.grpc_route import GRPCRoute
-from tulle.model.http_route import HTTPRoute
+from tulle.model.grpc_route import GRPCRoute, GRPCRouteRule
+from tulle.model.http_route import HTTPRoute, HTTPRouteRule
 from tulle.model.kinds import Resource
 from tulle.model.names import ProxyId, ServiceName, WorkloadName
 from tulle.model.namespace import Namespace
@@ -16,7 +16,7 @@ from tulle.model.references import BackendRef, ParentReference
 from tulle.model.service import Service
 from tulle.model.service_account import ServiceAccount
 from tulle.model.snapshot import Snapshot
-from tulle.model.tcp_route import TCPRoute
+from tulle.model.tcp_route import TCPRoute, TCPRouteRule
 from tulle.model.workload import Workload
 
 
@@ -61,19 +61,19 @@ def _of_service(mesh: Snapshot, name: ServiceName) -> tuple[Relation, ...]:
 
 def _of_route(mesh: Snapshot, route: HTTPRoute | GRPCRoute | TCPRoute) -> tuple[Relation, ...]:
     own = route.metadata.namespace
-    backends = [ref for rule in route.spec.rules for ref in rule.backend_refs]
-    total = sum(ref.weight for ref in backends) if len(route.spec.rules) == 1 else 0
+    rules: tuple[HTTPRouteRule | GRPCRouteRule | TCPRouteRule, ...] = route.spec.rules
+    rows = [
+        (rule.name or str(index), *_backend_cells(mesh, ref, own, sum(each.weight for each in rule.backend_refs)))
+        for index, rule in enumerate(rules)
+        for ref in rule.backend_refs
+    ]
     return (
         Relation(
             "Applies to",
             ("KIND", "NAME", "NAMESPACE", "PORT", "EXISTS"),
             tuple(_parent_row(mesh, parent, own) for parent in route.spec.parent_refs),
         ),
-        Relation(
-            "Backends",
-            ("NAME", "NAMESPACE", "PORT", "WEIGHT", "SHARE", "EXISTS"),
-            tuple(_backend_row(mesh, ref, own, total) for ref in backends),
-        ),
+        Relation("Backends", ("RULE", "NAME", "NAMESPACE", "PORT", "WEIGHT", "SHARE", "EXISTS"), tuple(rows)),
     )
 
 
@@ -83,7 +83,7 @@ def _parent_row(mesh: Snapshot, parent: ParentReference, own: str) -> tuple[str,
     return (parent.kind, parent.name, namespace, _port(parent.port), _yes(exists))
 
 
-def _backend_row(mesh: Snapshot, ref: BackendRef, own: str, total: int) -> tuple[str, ...]:
+def _backend_cells(mesh: Snapshot, ref: BackendRef, own: str, total: int) -> tuple[str, ...]:
     namespace = ref.namespace or own
     share = f"{100 * ref.weight / total:.0f}%" if total else NONE
     exists = ServiceName(namespace, ref.name) in mesh.services

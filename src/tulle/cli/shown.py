@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tulle.api.backend import Status
+from tulle.api.messages import ResourceList
 from tulle.cli.client import ControlPlane, Refused
 from tulle.cli.errors import Failure
 from tulle.cli.kinds import Target
@@ -33,10 +34,6 @@ class Shown(Struct, frozen=True):
         return tree
 
 
-class Listing(Struct, frozen=True):
-    items: tuple[Raw, ...]
-
-
 class _WithStatus(Struct, frozen=True):
     status: Status = Status()
 
@@ -53,7 +50,7 @@ def fetch(control: ControlPlane, target: Target, namespace: str, selector: str =
     if target.name:
         return (shown(control.get(path, Raw)),)
     query = {"labelSelector": selector} if selector else None
-    return tuple(shown(item) for item in control.get(path, Listing, query).items)
+    return tuple(shown(item) for item in control.get(path, ResourceList, query).items)
 
 
 def find(control: ControlPlane, target: Target, namespace: str) -> Shown | None:

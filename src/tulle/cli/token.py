@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 import typer
-from msgspec import Struct
 
+from tulle.api.messages import Token, TokenRequest
 from tulle.cli import options
 from tulle.cli.client import connect
 from tulle.cli.errors import Failure
@@ -14,19 +14,6 @@ from tulle.cli.output import say, warn
 from tulle.identity.private_file import create_private
 
 app = typer.Typer(add_completion=False, help="Make tokens with which nodes join.", no_args_is_help=True)
-
-
-class TokenRequest(Struct, frozen=True, rename="camel"):
-    node: str
-    service_accounts: tuple[str, ...]
-    ttl: str
-
-
-class Token(Struct, frozen=True):
-    token: str
-
-    def __repr__(self) -> str:
-        return "Token(redacted)"
 
 
 @app.callback()
@@ -39,7 +26,9 @@ def create(
     node: Annotated[str, typer.Option("--node", help="The name of the node that may join.")],
     accounts: Annotated[
         list[str] | None,
-        typer.Option("--service-account", metavar="NAMESPACE/NAME", help="One that its workloads may run as. Repeat."),
+        typer.Option(
+            "--service-account", metavar="NAMESPACE/NAME", help="One that its workloads may run as, or shop/*. Repeat."
+        ),
     ] = None,
     ttl: Annotated[str, typer.Option("--ttl", help="How long it can be used: 30m, 1h, up to 168h.")] = "1h",
     out: Annotated[

@@ -68,6 +68,19 @@ def test_what_two_files_declare_is_a_problem(tmp_path: Path) -> None:
     assert f"b.yaml:1: Namespace/shop: is declared twice, first in {tmp_path}/a.yaml:1" in result.stderr
 
 
+def test_references_that_lead_nowhere_are_problems(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.yaml"
+    original = (Path(SHOP) / "routes.yaml").read_text()
+    routes.write_text(original.replace("catalog-v1,", "catalog-v3,").replace("name: catalog}", "name: catalogue}"))
+    result = run("check", "-f", str(routes), "-f", f"{SHOP}/services.yaml")
+    assert result.exit_code == 1
+    assert f"{routes}:2: HTTPRoute/shop/catalog: spec.parentRefs[0]: service catalogue.shop does not" in result.stderr
+    assert (
+        "spec.rules[1].backendRefs[0]: service catalog-v3.shop does not exist\n    hint: did you mean" in result.stderr
+    )
+    assert "2 problems in 2 files" in result.stderr
+
+
 def test_standard_input_is_read() -> None:
     result = run("check", "-f", "-", stdin="apiVersion: v1\nkind: Nonsense\nmetadata: {name: x}\n")
     assert result.exit_code == 1

@@ -154,7 +154,7 @@ def test_describe_says_where_a_route_applies(shop: ToldBackend, run: Run) -> Non
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["Service", "catalog", "shop", "-", "yes"] in lines
-    assert ["catalog-v2", "shop", "8080", "10", "-", "yes"] in lines
+    assert ["everybody", "catalog-v2", "shop", "8080", "10", "10%", "yes"] in lines
     assert any(line[:4] == ["service/catalog", "Accepted", "False", "NoMatchingParent"] for line in lines)
     assert "NoMatchingParent" in run("get", "httproutes", "-n", "shop").stdout
 
