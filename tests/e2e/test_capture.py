@@ -31,6 +31,7 @@ from tulle.agent.capture.namespace import Namespaces, dial, in_namespace
 from tulle.agent.capture.process import Launched
 from tulle.agent.capture.publish import Target, bind_published, publish
 from tulle.agent.capture.rules import DNS_PORT, OUTBOUND_PORT, RESOLVER, Chain, Redirect, Rule, Table, workload_rules
+from tulle.agent.envoy_binary import find
 from tulle.agent.pidfd import Process, identity_of
 from tulle.model.names import WorkloadName
 
@@ -551,6 +552,61 @@ async def test_published_ports_lead_to_the_next_workload_that_answers(server_por
             assert await _exchange(client, b"x" * 300_000) == b"first:" + b"x" * 300_000
     finally:
         serving.cancel()
+
+
+# With a real proxy
+
+
+@contextlib.contextmanager
+def _envoy(bootstrap: dict[str, object], network: Path | None) -> Iterator[None]:
+    """Runs an Envoy in the network namespace `network`, in the tests' own where it is None."""
+    command = [str(find({}).path), "--disable-hot-restart", "--concurrency", "1", "-l", "error"]
+    command += ["--config-yaml", json.dumps(bootstrap)]
+
+    def run() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    running = run() if network is None else in_namespace(network, run)
+    try:
+        yield
+    finally:
+        running.kill()
+        running.wait()
+
+
+def _echo_listener(network: Path) -> dict[str, object]:
+    prefix = "type.googleapis.com/envoy.extensions.filters"
+    address = {"address": "127.0.0.1", "port_value": OUTBOUND_PORT, "network_namespace_filepath": str(network)}
+    original = {"@type": f"{prefix}.listener.original_dst.v3.OriginalDst"}
+    echo = {"@type": f"{prefix}.network.echo.v3.Echo"}
+    return {
+        "name": network.name,
+        "address": {"socket_address": address},
+        "enable_reuse_port": False,
+        "listener_filters": [{"name": "original_dst", "typed_config": original}],
+        "filter_chains": [{"filters": [{"name": "echo", "typed_config": echo}]}],
+    }
+
+
+async def test_a_proxy_serves_an_application_from_outside_its_namespace(
+    namespaces: Namespaces, network: Path, applications: Applications
+) -> None:
+    # An ordinary user's Envoy cannot be in the host's network.
+    node = namespaces.create_node() if rootless.is_inside() else None
+    bootstrap: dict[str, object] = {"static_resources": {"listeners": [_echo_listener(network)]}}
+    with _envoy(bootstrap, node):
+        output = await applications.python("""
+            import socket, time
+            while True:
+                try:
+                    called = socket.create_connection(("10.1.2.3", 80), timeout=5)
+                    break
+                except ConnectionRefusedError:
+                    time.sleep(0.05)
+            called.sendall(b"hello")
+            print(called.recv(5), called.getpeername())
+        """)
+    assert output == "b'hello' ('10.1.2.3', 80)\n"
 
 
 # The end
