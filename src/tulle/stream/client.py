@@ -69,6 +69,7 @@ class Update(Struct, frozen=True):
     removed: tuple[str, ...]
 
 
+Call: TypeAlias = "grpc.aio.StreamStreamCall[discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DeltaDiscoveryResponse]"
 ClientEvent: TypeAlias = Connected | Disconnected | Update
 
 
@@ -169,7 +170,7 @@ class DeltaClient:
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
 
-    async def _write(self, call: grpc.aio.StreamStreamCall) -> None:
+    async def _write(self, call: Call) -> None:
         """Ends with the stream; why that ended is the reader's to find out."""
         try:
             while True:

@@ -6,7 +6,7 @@ many streams costs little per stream.
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -38,6 +38,8 @@ SERVER_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
 )
 
 Request = TypeVar("Request", discovery_pb2.DeltaDiscoveryRequest, discovery_pb2.DiscoveryRequest)
+DeltaContext: TypeAlias = "grpc.aio.ServicerContext[discovery_pb2.DeltaDiscoveryRequest, bytes]"
+SotwContext: TypeAlias = "grpc.aio.ServicerContext[discovery_pb2.DiscoveryRequest, bytes]"
 RequestIn = TypeVar("RequestIn", contravariant=True)
 
 
@@ -138,14 +140,16 @@ class XdsService:
             loop.call_later(seconds * spread(), stream.close)
         await asyncio.sleep(seconds)
 
-    async def _delta(self, _: object, context: grpc.aio.ServicerContext) -> None:
+    async def _delta(self, _: object, context: DeltaContext) -> None:
         await self._serve(context, DeltaSession)
 
-    async def _sotw(self, _: object, context: grpc.aio.ServicerContext) -> None:
+    async def _sotw(self, _: object, context: SotwContext) -> None:
         await self._serve(context, SotwSession)
 
     async def _serve(
-        self, context: grpc.aio.ServicerContext, session: Callable[[Source, str, Limits], Session[Request]]
+        self,
+        context: grpc.aio.ServicerContext[Request, bytes],
+        session: Callable[[Source, str, Limits], Session[Request]],
     ) -> None:
         peer = peer_of(context.peer(), context.auth_context())
         if peer is None:
@@ -171,8 +175,8 @@ class XdsService:
 
 
 async def _first_request(
-    context: grpc.aio.ServicerContext,
-) -> discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest | None:
+    context: grpc.aio.ServicerContext[Request, bytes],
+) -> Request | None:
     """The first request, which says who the client is; None if the stream ended without one."""
     try:
         async with asyncio.timeout(FIRST_REQUEST_SECONDS):
@@ -190,7 +194,9 @@ async def _first_request(
 class _Stream(Generic[Request]):
     """Reads requests in one task and writes responses in another, over one session."""
 
-    def __init__(self, context: grpc.aio.ServicerContext, peer: Peer, node: base_pb2.Node, host: StreamHost) -> None:
+    def __init__(
+        self, context: grpc.aio.ServicerContext[Request, bytes], peer: Peer, node: base_pb2.Node, host: StreamHost
+    ) -> None:
         self._context = context
         self._peer = peer
         self._node = node
