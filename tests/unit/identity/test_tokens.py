@@ -121,6 +121,8 @@ def test_a_node_that_cannot_have_an_identity_gets_no_token(node: str):
         ("a.c/*", "abc", "cart", False),
         ("*/*", "shop", "cart", True),
         ("*/*", "bank", "*", True),
+        ("*/cart", "bank", "cart", True),
+        ("*/cart", "bank", "teller", False),
     ],
 )
 def test_rules_are_literal(rule: str, namespace: str, name: str, allowed: bool):
@@ -128,7 +130,7 @@ def test_rules_are_literal(rule: str, namespace: str, name: str, allowed: bool):
     assert str(parse_rule(rule)) == rule
 
 
-@pytest.mark.parametrize("text", ["", "shop", "/", "*", "*/cart", "*/", "**/*", "shop/", "/x", "shop/c*", "shop/a/b", "shop/**"])
+@pytest.mark.parametrize("text", ["", "shop", "/", "*", "*/", "**/*", "shop/", "/x", "shop/c*", "shop/a/b", "shop/**"])
 def test_what_is_no_rule_is_refused(text: str):
     with pytest.raises(InvalidToken):
         parse_rule(text)
