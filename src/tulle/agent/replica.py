@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tulle.agent.capture.launch import Launch, RunAs
 from tulle.agent.capture.process import Launched, LaunchError, read_record, resolv_conf, start, terminate
+from tulle.agent.capture.rules import RESOLVER
 from tulle.agent.health import Verdict, verdicts
 from tulle.agent.host import Admission, Host, NotAdmitted
 from tulle.agent.pidfd import Process
@@ -24,7 +25,6 @@ from tulle.view.types import AppView
 
 log = logging.getLogger(__name__)
 
-RESOLVER = "127.0.0.1"
 RESTARTS = RestartLimits(first_delay=0.5, longest_delay=60, healthy_after=60)
 ADMISSION_PAUSE = 2.0
 
