@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import ssl
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -618,6 +619,51 @@ class TestChange:
             mesh.namespaces.remove(name)
             mesh.workload(name, "passing", ports=[80])
             exchange(connection)
+
+    def test_a_long_connection_survives_changes_of_its_service(
+        self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, echo: Echo
+    ) -> None:
+        """Others who may answer, others who do, another certificate."""
+        name = "240.244.0.9:9000"
+        mesh.tcp_service(name, [catalog.endpoint(9000)], [catalog.identity])
+        with web.connect("240.244.0.9", 9000) as connection:
+            assert connection.recv(100) == Echo.GREETING
+            others = (catalog.identity, SpiffeId(DOMAIN, "shop", "another"))
+            for identities in (others, others[:1]):
+                mesh.tcp_service(name, [catalog.endpoint(9000)], identities)
+                until(mesh.server.in_sync, "the cluster is acknowledged")
+                exchange(connection)
+            mesh.renew(web.identity)
+            mesh.renew(catalog.identity)
+            until(mesh.server.in_sync, "the certificates are acknowledged")
+            exchange(connection)
+
+    def test_requests_go_on_while_their_service_changes(
+        self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, app: App
+    ) -> None:
+        authority = mesh.http_service("busy", 8080, [catalog.endpoint(8080)], [catalog.identity])
+        assert web.request(HTTP_VIP, authority).status == 200
+        failed: list[int] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                status = web.request(HTTP_VIP, authority, method="POST", body=b"x").status
+                if status != 200:
+                    failed.append(status)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            for turn in range(20):
+                others = [SpiffeId(DOMAIN, "shop", f"another{turn}"), catalog.identity]
+                mesh.http_service("busy", 8080, [catalog.endpoint(8080)], others)
+                mesh.renew(web.identity)
+                until(mesh.server.in_sync, "the change is acknowledged")
+        finally:
+            done.set()
+            asking.join()
+        assert not failed
 
     def test_a_long_connection_survives_new_exceptions(
         self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, echo: Echo
