@@ -46,7 +46,7 @@ class JoinToken(Struct, frozen=True):
 
 
 class AccountRule(Struct, frozen=True, order=True):
-    """Service accounts that a node may run: one, or with the name `*` all of a namespace."""
+    """Service accounts that a node may run. `*` means any, in either place: `*/*` allows all there are."""
 
     namespace: str
     name: str
@@ -128,7 +128,7 @@ def read_token(source: str, stdin: BinaryIO) -> JoinToken:
 
 
 def parse_rule(text: str) -> AccountRule:
-    """`<namespace>/<name>` or `<namespace>/*`. Raises InvalidToken."""
+    """`<namespace>/<name>`, with `*` for any in either place. Raises InvalidToken."""
     namespace, _, name = text.partition("/")
     try:
         if namespace != ANY:
