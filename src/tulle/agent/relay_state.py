@@ -176,7 +176,7 @@ class RelayState:
         state = self._type(update.type_url)
         flight = Flight(update)
         changed: set[str] = set()
-        roots_before = state.roots.copy() if state.roots is not None else None
+        roots_before = self.roots(update.type_url)
         if state.wildcard and state.roots is None:
             state.roots = set()
         for resource in update.resources:
@@ -191,7 +191,7 @@ class RelayState:
         changed.update(update.removed)
         state.flights.append(flight)
         outputs: list[Output] = []
-        roots_changed = state.roots != roots_before
+        roots_changed = self.roots(update.type_url) != roots_before
         if changed or roots_changed:
             outputs += [Changed(update.type_url, tuple(sorted(changed)), roots_changed), Save()]
         return outputs + self._answer(state) + self._give_up(state, dropped)

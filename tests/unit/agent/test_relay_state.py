@@ -55,6 +55,7 @@ class Mesh:
         self.answers: list[tuple[str, ...]] = []
         self.saves = 0
         self.streams = 0
+        self.types_heard: set[str] = set()
 
     # the control plane
 
@@ -84,6 +85,7 @@ class Mesh:
         self.streams += 1
         if not keep:
             self.has.clear()
+        self.types_heard.clear()
         self.down = DeltaSession(self.relay, f"down{self.streams}-")
         self.relay.proxy_connected()
 
@@ -101,7 +103,11 @@ class Mesh:
 
     def from_proxy(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
         assert self.down is not None
-        for event in self.down.receive(request):
+        events = self.down.receive(request)
+        if request.type_url not in self.types_heard:
+            self.types_heard.add(request.type_url)
+            self.carry_out(self.relay.proxy_brings(request.type_url, self.down.acknowledged(request.type_url)))
+        for event in events:
             self.carry_out(self.relay.heard(event))
         self.pump()
 
@@ -152,9 +158,9 @@ class Mesh:
                 self.removed.append((response.type_url, name))
         self.from_proxy(request)
 
-    def restarted_relay(self) -> None:
+    def restarted_relay(self, contents: CacheContents | None = None) -> None:
         """The relay is made anew from what is on disk; both streams are gone."""
-        contents = self.relay.contents()
+        contents = contents or self.relay.contents()
         self.up = self.down = None
         self.relay = RelayState(contents)
         self.wishes = Subscriptions(base_pb2.Node(id="n1"), lambda type_url: self.relay.held(type_url))
@@ -372,20 +378,75 @@ def test_a_proxy_that_goes_while_it_is_waited_for_holds_nothing_up(mesh: Mesh) -
     assert mesh.up.in_sync
 
 
-def test_a_proxy_that_has_the_new_version_already_is_not_waited_for(mesh: Mesh) -> None:
+def survive_a_lost_write(mesh: Mesh) -> None:
+    """A running proxy has more, and newer, than the disk; it comes back to a relay that starts from the disk."""
     mesh.open_upstream()
     start(mesh)
     stale = mesh.relay.contents()
     mesh.change(ENDPOINTS, "remote", "e2")
-    newest = mesh.control.resources[ENDPOINTS, "remote"].version
-    mesh.relay = RelayState(stale)
+    mesh.control.root_names[LISTENER] = ("in", "in2")
+    mesh.change(LISTENER, "in2", "l2")
+    mesh.control.put(CLUSTER, "late", "late1")
+    mesh.subscribe(CLUSTER, "late")
+    assert mesh.has[CLUSTER, "late"] == "late1"
     mesh.up = None
+    mesh.restarted_relay(stale)
     mesh.connect_proxy(keep=True)
+
+
+def bring_all_back(mesh: Mesh) -> None:
+    for type_url, names in ((CLUSTER, ("*", "remote", "late")), (LISTENER, ("*",)), (ENDPOINTS, ("remote",))):
+        held = {
+            name: mesh.control.resources[type_url, name].version
+            for of_type, name in mesh.control.resources
+            if of_type == type_url
+        }
+        mesh.subscribe(type_url, *names, held=held)
+
+
+NEWEST = {**EVERYTHING, (ENDPOINTS, "remote"): "e2", (LISTENER, "in2"): "l2", (CLUSTER, "late"): "late1"}
+
+
+def test_a_proxy_keeps_what_is_newer_than_the_disk_while_the_control_plane_is_away(mesh: Mesh) -> None:
+    survive_a_lost_write(mesh)
+    mesh.carry_out(mesh.relay.set_away(True))
+    mesh.answers.clear()
+    bring_all_back(mesh)
+    assert mesh.has == NEWEST
+    assert mesh.removed == []
+    assert set(mesh.answers) <= {(CLUSTER,), (LISTENER,)}
     mesh.open_upstream()
-    mesh.subscribe(ENDPOINTS, "remote", held={"remote": newest})
     assert mesh.up is not None
     assert mesh.up.in_sync
+    assert mesh.has == NEWEST
+    assert set(mesh.answers) <= {(CLUSTER,), (LISTENER,), (ENDPOINTS, "remote")}
+    assert mesh.removed == []
+    assert mesh.relay.contents().roots == {CLUSTER: ("local",), LISTENER: ("in", "in2")}
+    mesh.lose_upstream()
+    mesh.lose_proxy()
+    start(mesh)
+    assert mesh.has[LISTENER, "in2"] == "l2"
     assert mesh.has[ENDPOINTS, "remote"] == "e2"
+
+
+def test_a_proxy_keeps_what_is_newer_than_the_disk_with_the_control_plane_there(mesh: Mesh) -> None:
+    survive_a_lost_write(mesh)
+    mesh.open_upstream()
+    bring_all_back(mesh)
+    assert mesh.has == NEWEST
+    assert mesh.up is not None
+    assert mesh.up.in_sync
+
+
+def test_what_a_proxy_has_and_the_control_plane_has_not_is_removed(mesh: Mesh) -> None:
+    survive_a_lost_write(mesh)
+    bring_all_back(mesh)
+    mesh.control.root_names[LISTENER] = ("in",)
+    del mesh.control.resources[LISTENER, "in2"]
+    del mesh.control.resources[CLUSTER, "late"]
+    mesh.open_upstream()
+    assert (LISTENER, "in2") not in mesh.has
+    assert (CLUSTER, "late") not in mesh.has
 
 
 def test_nothing_that_the_control_plane_does_not_have_is_pending_for_ever(mesh: Mesh) -> None:
