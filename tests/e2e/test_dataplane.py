@@ -581,6 +581,26 @@ class TestInbound:
         assert session is None or not session.has_ticket
 
 
+class TestMetrics:
+    def test_connections_and_requests_are_counted(
+        self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, app: App, echo: Echo
+    ) -> None:
+        mesh.tcp_service("240.244.0.10:9000", [catalog.endpoint(9000)], [catalog.identity])
+        counters = {
+            "listener.outbound/shop/web-1.downstream_cx_total": 1,
+            "listener.inbound/shop/catalog-1.downstream_cx_total": 1,
+            "listener.inbound/shop/catalog-1.ssl.handshake": 1,
+            "cluster.tcp/shop/240.244.0.10_9000.upstream_cx_active": 1,
+        }
+        before = {name: mesh.stat(name) for name in counters}
+        with web.connect("240.244.0.10", 9000) as connection:
+            assert connection.recv(100) == Echo.GREETING
+            assert {name: mesh.stat(name) - before[name] for name in counters} == counters
+        authority = mesh.http_service("counted", 8080, [catalog.endpoint(8080)], [catalog.identity])
+        assert web.request(HTTP_VIP, authority).status == 200
+        assert mesh.stat("cluster.counted.shop_8080.upstream_rq_200") == 1
+
+
 class TestChange:
     def test_a_draining_endpoint_gets_nothing_new(
         self, mesh: Mesh, web: WorkloadInMesh, catalog: WorkloadInMesh, echo: Echo

@@ -49,10 +49,19 @@ _CLUSTER_METRICS: Final = "|".join(
         "upstream_cx_(rx|tx)_bytes_total",
         "upstream_rq_(active|completed|pending_overflow|retry|rx_reset|time|timeout|total|tx_reset|[0-9]+|[0-9]xx)",
         "membership_(healthy|total)",
-        "ssl.(connection_error|fail_verify_error|fail_verify_no_cert|fail_verify_san|handshake)",
+        r"ssl\.(connection_error|fail_verify_error|fail_verify_no_cert|fail_verify_san|handshake)",
     )
 )
 """Of each upstream, a fifth of what Envoy counts: all others cost memory for every service that is called."""
+
+
+_LISTENER_METRICS: Final = "|".join(
+    (
+        "downstream_cx_(active|overflow|total)",
+        "no_filter_chain_match",
+        r"ssl\.(connection_error|fail_verify_error|fail_verify_no_cert|fail_verify_san|handshake)",
+    )
+)
 
 
 class ProxySettings(Struct, frozen=True):
@@ -121,7 +130,8 @@ def _agent(socket: str) -> Cluster:
 
 def _stats_config() -> StatsConfig:
     patterns = [StringMatcher(prefix=prefix) for prefix in _METRICS]
-    patterns.append(StringMatcher(safe_regex=RegexMatcher(regex=rf"cluster\..+\.({_CLUSTER_METRICS})")))
+    for regex in (rf"cluster\..+\.({_CLUSTER_METRICS})", rf"listener\..+\.({_LISTENER_METRICS})"):
+        patterns.append(StringMatcher(safe_regex=RegexMatcher(regex=regex)))
     matcher = StatsMatcher(inclusion_list=ListStringMatcher(patterns=patterns))
     return StatsConfig(stats_matcher=matcher, use_all_default_tags=BoolValue(value=False))
 

@@ -34,8 +34,10 @@ _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 def outbound(view: OutboundListenerView) -> Resource:
+    _, name = name_of(view.key)
     listener = Listener(
-        name=name_of(view.key)[1],
+        name=name,
+        stat_prefix=name,
         address=_inside("127.0.0.1", view.network),
         additional_addresses=[AdditionalAddress(address=_inside("::1", view.network))],
         traffic_direction=OUTBOUND,
@@ -52,8 +54,10 @@ def outbound(view: OutboundListenerView) -> Resource:
 
 def inbound(view: InboundListenerView) -> Resource:
     """A chain for each port of the application; who asks for anything else finds no chain and is cut off."""
+    _, name = name_of(view.key)
     listener = Listener(
-        name=name_of(view.key)[1],
+        name=name,
+        stat_prefix=name,
         address=_address(view.address, view.port),
         traffic_direction=INBOUND,
         enable_reuse_port=BoolValue(value=False),
