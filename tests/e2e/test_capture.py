@@ -26,7 +26,7 @@ from pyroute2 import NetlinkError
 from tulle.agent.capture import gateway, netlink, process, proxy_protocol, rootless
 from tulle.agent.capture.dns import bind_dns, serve_dns
 from tulle.agent.capture.dns_upstream import Upstream
-from tulle.agent.capture.launch import Launch, RunAs
+from tulle.agent.capture.launch import DOOR_DIRECTORIES, DOOR_SOCKETS, Launch, RunAs
 from tulle.agent.capture.namespace import Namespaces, dial, in_namespace
 from tulle.agent.capture.process import Launched
 from tulle.agent.capture.publish import Target, bind_published, publish
@@ -456,6 +456,68 @@ async def test_what_is_shown_stays_visible(applications: Applications, run_dir: 
     assert await applications.run(launch._replace(shown=(str(run_dir / "workloads"),))) == "hello"
 
 
+async def test_doors_through_the_file_system_are_shut(applications: Applications) -> None:
+    output = await applications.python(f"""
+        import os
+        print([os.listdir(door) for door in {DOOR_DIRECTORIES!r} if os.path.isdir(door)])
+        print([door for door in {DOOR_SOCKETS!r} if os.path.exists(door) and not os.path.samefile(door, "/dev/null")])
+    """)
+    found = [door for door in DOOR_DIRECTORIES if Path(door).is_dir()]
+    assert output == f"{[[] for _ in found]}\n[]\n"
+
+
+OTHER_HOST = """
+import asyncio, os, socket, sys
+from pathlib import Path
+from tulle.agent.capture import process, syscalls
+from tulle.agent.capture.launch import Launch
+from tulle.agent.capture.namespace import Namespaces
+from tulle.model.names import WorkloadName
+
+run_dir, record, log = map(Path, sys.argv[1:])
+syscalls.unshare(syscalls.CLONE_NEWNS)
+syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+for covered in ("/run", "/etc"):
+    syscalls.mount("tmpfs", covered, "tmpfs")
+Path("/run/systemd/resolve").mkdir(parents=True)
+Path("/run/systemd/resolve/stub-resolv.conf").write_text("nameserver 127.0.0.53\\n")
+Path("/etc/resolv.conf").symlink_to("../run/systemd/resolve/stub-resolv.conf")
+docker = socket.socket(socket.AF_UNIX)
+docker.bind("/run/docker.sock")
+docker.listen()
+program = "cat /etc/resolv.conf; ls /run/systemd/resolve; test -S /run/docker.sock || echo shut"
+network = Namespaces(run_dir).create(WorkloadName("shop", "catalog-1"))
+launch = Launch(
+    str(network), str(run_dir), (), (), "nameserver 192.0.2.53\\n", None, "/", ("sh", "-c", program),
+    {"PATH": os.defpath}, str(record),
+)
+
+async def run():
+    launched = await process.start(launch, log)
+    os.waitpid(launched.process.pid, 0)
+
+asyncio.run(run())
+print(log.read_text(), end="")
+"""
+
+
+def test_a_host_whose_resolver_configuration_is_behind_a_door(namespaces: Namespaces, run_dir: Path) -> None:
+    command = [sys.executable, "-c", OTHER_HOST, str(run_dir), str(run_dir.parent / "app"), str(run_dir.parent / "log")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "nameserver 192.0.2.53\nstub-resolv.conf\nshut\n", done.stderr
+
+
+async def test_a_run_directory_inside_a_hidden_one_is_hidden_with_it(applications: Applications, run_dir: Path) -> None:
+    launch = applications.launch("sh", "-c", f"ls -a {run_dir.parent} && cat /etc/resolv.conf")
+    output = await applications.run(launch._replace(hidden=(str(run_dir.parent),)))
+    assert output == ".\n..\nresolv.conf\n" + process.resolv_conf("shop", RESOLVER)
+
+
+async def test_without_a_run_directory_nothing_is_executed(applications: Applications) -> None:
+    with pytest.raises(process.LaunchError, match="no run directory to hide"):
+        await applications.start(applications.launch("true")._replace(run_dir="/nonexistent"))
+
+
 async def test_the_environment_acts_on_the_application_only(applications: Applications) -> None:
     environment = {"LD_PRELOAD": "/nonexistent.so", "GREETING": "hello"}
     output = await applications.run(applications.launch("env", environment=environment))
@@ -802,6 +864,22 @@ only_root = pytest.mark.skipif(rootless.is_inside(), reason="runs the others as 
 def test_an_ordinary_user_can_do_it_here() -> None:
     done = _as_user("from tulle.agent.capture import rootless; print(rootless.detect(), rootless.is_inside())")
     assert (done.stdout, done.stderr) == ("None False\n", "")
+
+
+@only_root
+def test_where_an_ordinary_user_cannot_the_reason_is_told() -> None:
+    # Inside the first user namespace its root may forbid more of them.
+    program = """
+        from pathlib import Path
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")
+        found = rootless.detect()
+        print(found.message)
+        print(found.hint)
+    """
+    done = _as_user(f"{AS_ROOT_OF_A_USER}\n{textwrap.dedent(program)}")
+    message, hint = done.stdout.splitlines()
+    assert message.endswith("cannot make a user and a mount namespace: [Errno 28] unshare: No space left on device")
+    assert "sysctl -w user.max_user_namespaces=" in hint
 
 
 @only_root

@@ -9,6 +9,7 @@ Usage: launch.py <descriptor of a JSON file with the fields of Launch> <descript
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -31,16 +32,22 @@ NOT_FOUND = 127
 _FIRST_OTHER = 3
 _RESOLV_CONF = "/etc/resolv.conf"
 
-# Doors through which names are resolved outside the namespace, past the mesh: nss-resolve (its own socket, D-Bus in
-# older releases), nscd, mDNS.
-_RESOLVER_DIRECTORIES = (
+# Doors that lead out of a network namespace through the file system, as far as an application's user may open them:
+# resolvers (nss-resolve by its own socket or D-Bus, nscd, mDNS), and services that start processes elsewhere (a user's
+# or the system's service manager, container engines). Syslog, in /run/systemd/journal, stays.
+DOOR_DIRECTORIES = (
     "/run/systemd/resolve",
     "/run/nscd",
     "/var/run/nscd",
     "/var/cache/nscd",
     "/run/avahi-daemon",
     "/run/dbus",
+    "/run/user",
+    "/run/containerd",
+    "/run/crio",
+    "/run/podman",
 )
+DOOR_SOCKETS = ("/run/systemd/private", "/run/docker.sock", "/run/snapd.socket")
 
 # UNIX, INET, INET6, NETLINK: the families that network namespaces and file permissions confine.
 _FAMILIES = (1, 2, 10, 16)
@@ -125,12 +132,15 @@ def _hide(launch: Launch) -> None:
     with contextlib.suppress(OSError):  # copies of the namespaces' mounts would keep removed ones alive
         syscalls.unmount(f"{launch.run_dir}/ns", syscalls.MNT_DETACH)
     shown = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in launch.shown]
-    wanted = (launch.run_dir, *launch.hidden, *_RESOLVER_DIRECTORIES)
+    wanted = (launch.run_dir, *launch.hidden, *DOOR_DIRECTORIES)
     covers = sorted({os.path.realpath(path) for path in wanted if os.path.isdir(path)})  # noqa: PTH112
     covers = [path for path in covers if not any(path.startswith(f"{other}/") for other in covers)]
     for cover in covers:
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
         syscalls.mount("tmpfs", cover, "tmpfs", flags, "size=64k,nr_inodes=64,mode=0755")
+    for door in DOOR_SOCKETS:
+        if os.path.exists(door):  # noqa: PTH110
+            syscalls.mount("/dev/null", door, flags=syscalls.MS_BIND)
     _replace_resolv_conf(launch, covers)
     for path, descriptor in shown:
         os.makedirs(path, exist_ok=True)  # noqa: PTH103
@@ -141,7 +151,11 @@ def _hide(launch: Launch) -> None:
 
 
 def _replace_resolv_conf(launch: Launch, covers: list[str]) -> None:
-    own = Path(os.path.realpath(launch.run_dir), "resolv.conf")
+    run_dir = Path(os.path.realpath(launch.run_dir))
+    cover = next((cover for cover in covers if run_dir.is_relative_to(cover)), None)
+    if cover is None:
+        raise FileNotFoundError(errno.ENOENT, "there is no run directory to hide", launch.run_dir)
+    own = Path(cover, "resolv.conf")
     own.write_text(launch.resolv_conf, encoding="utf-8")
     target = Path(os.path.realpath(_RESOLV_CONF))
     if not target.exists() and any(target.is_relative_to(cover) for cover in covers):
@@ -224,7 +238,7 @@ def _unshare_with_maps(maps: dict[str, str]) -> None:
     os.close(tell)
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise OSError("the user namespace's maps could not be written")
+        raise OSError(errno.EPERM, "the user namespace's maps could not be written")
 
 
 def _close_all_but(kept: int) -> None:
