@@ -109,7 +109,7 @@ def update(
 ) -> tuple[Snapshot, frozenset[Fact]]:
     """Applies changes (None: deleted); returns the next snapshot and the facts in which it differs."""
     draft = _Draft(old)
-    for ref in sorted(changes):
+    for ref in sorted(changes, key=lambda ref: (_age(changes[ref]), ref)):
         _apply(draft, ref, changes[ref])
     for service in sorted(draft.stale_members):
         _select_members(draft, service)
@@ -192,6 +192,12 @@ def _apply(draft: _Draft, ref: ObjectRef, new: Resource | None) -> None:
             _apply_workload(draft, WorkloadName(ref.namespace, ref.name), old, new)
 
 
+def _age(resource: Resource | None) -> tuple[bool, str]:
+    """Deletions come first, then what is older: of two services that declare one address the older has it, no matter
+    whether the snapshot was built at once or step by step."""
+    return resource is not None, resource.metadata.creation_timestamp if resource else ""
+
+
 def _node(resource: Struct | None) -> tuple[str, ...]:
     return (resource.spec.node,) if isinstance(resource, App | Workload) else ()
 
@@ -234,10 +240,15 @@ def _first_label(entry: ServiceEntry | None) -> tuple[Label, ...]:
 
 
 def _service_entry(draft: _Draft, name: ServiceName, service: Service, before: ServiceEntry | None) -> ServiceEntry:
-    ports = tuple(PortEntry(p.port, p.name, p.target, protocol_of(p)) for p in service.spec.ports)
+    ports = tuple(PortEntry(p.port, p.name, p.target, protocol_of(p)) for p in _tcp_ports(service))
     return ServiceEntry(
         name, _addresses(draft, name, service, before), ports, tuple(sorted(service.spec.selector.items()))
     )
+
+
+def _tcp_ports(service: Service) -> tuple[ServicePortSpec, ...]:
+    """The ports that are served. One of UDP may have the number of one of TCP and must not stand in for it."""
+    return tuple(p for p in service.spec.ports if p.protocol == "TCP")
 
 
 def _addresses(draft: _Draft, name: ServiceName, service: Service, before: ServiceEntry | None) -> tuple[str, ...]:
@@ -255,7 +266,7 @@ def _addresses(draft: _Draft, name: ServiceName, service: Service, before: Servi
 
 def carries_any_http(service: Service) -> bool:
     """A service with any HTTP port gets an address of the HTTP range; its other ports are exceptions there."""
-    return any(protocol_of(p) != "tcp" for p in service.spec.ports)
+    return any(protocol_of(p) != "tcp" for p in _tcp_ports(service))
 
 
 def _mixed(entry: ServiceEntry | None) -> tuple[MixedPort, ...]:
