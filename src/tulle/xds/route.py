@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tulle.view.types import Backend, DirectResponse, Forward, HeaderEdit, Redirect, RouteView
 from tulle.xds.features import match, weights
-from tulle.xds.features.header_modifier import combined, headers_to_add
+from tulle.xds.features.header_modifier import combined, headers_to_add, headers_to_remove
 from tulle.xds.features.redirect import redirect
 from tulle.xds.features.rewrite import new_path
 from tulle.xds.features.timeout import set_timeouts
@@ -97,7 +97,7 @@ def _route(
         redirect=redirect,
         direct_response=direct_response,
         request_headers_to_add=headers_to_add(view.request_headers),
-        request_headers_to_remove=view.request_headers.remove,
+        request_headers_to_remove=headers_to_remove(view.request_headers),
         response_headers_to_add=headers_to_add(view.response_headers),
-        response_headers_to_remove=view.response_headers.remove,
+        response_headers_to_remove=headers_to_remove(view.response_headers),
     )

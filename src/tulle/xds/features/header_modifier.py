@@ -9,13 +9,33 @@ from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 
 from tulle.view.types import HeaderEdit
 
+# Not a route's to edit. For host, and names with a colon, Envoy refuses the whole virtual host; the others frame messages
+# and connections, so that an edit would let one request be read as two. Resources that name them are refused earlier.
+_PROXYS = frozenset(
+    (
+        "host",
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+
 
 def headers_to_add(edit: HeaderEdit) -> list[HeaderValueOption]:
-    """What is set and what is added; `edit.remove` is taken as it is."""
+    """What is set and what is added."""
     return [
         *_options(edit.set, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
         *_options(edit.add, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD),
     ]
+
+
+def headers_to_remove(edit: HeaderEdit) -> list[str]:
+    return [name for name in edit.remove if _is_editable(name)]
 
 
 def combined(first: HeaderEdit, second: HeaderEdit) -> HeaderEdit:
@@ -36,6 +56,12 @@ def _options(
     pairs: Iterable[tuple[str, str]], action: HeaderValueOption.HeaderAppendAction
 ) -> Iterator[HeaderValueOption]:
     for name, value in pairs:
+        if not _is_editable(name):
+            continue
         # Envoy expands %COMMANDS% in values; here a value is what it says.
         header = HeaderValue(key=name, value=value.replace("%", "%%"))
         yield HeaderValueOption(header=header, append_action=action, keep_empty_value=True)
+
+
+def _is_editable(name: str) -> bool:
+    return not name.startswith(":") and name.lower() not in _PROXYS

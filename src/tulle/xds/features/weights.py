@@ -11,7 +11,7 @@ from envoy.type.v3.percent_pb2 import FractionalPercent
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from tulle.view.types import Backend
-from tulle.xds.features.header_modifier import headers_to_add
+from tulle.xds.features.header_modifier import headers_to_add, headers_to_remove
 from tulle.xds.names import name_of
 
 _MILLION = 1_000_000
@@ -50,9 +50,9 @@ def _weighted(backend: Backend, weight: int) -> WeightedCluster.ClusterWeight:
         name=_cluster(backend),
         weight=UInt32Value(value=weight),
         request_headers_to_add=headers_to_add(backend.request_headers),
-        request_headers_to_remove=backend.request_headers.remove,
+        request_headers_to_remove=headers_to_remove(backend.request_headers),
         response_headers_to_add=headers_to_add(backend.response_headers),
-        response_headers_to_remove=backend.response_headers.remove,
+        response_headers_to_remove=headers_to_remove(backend.response_headers),
     )
 
 

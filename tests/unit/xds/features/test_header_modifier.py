@@ -1,10 +1,11 @@
 """Header edits are literal, and two in a row can be made one."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tulle.view.types import HeaderEdit
-from tulle.xds.features.header_modifier import combined, headers_to_add
+from tulle.xds.features.header_modifier import combined, headers_to_add, headers_to_remove
 
 
 @st.composite
@@ -38,3 +39,9 @@ def test_combined_is_one_after_the_other(first: HeaderEdit, second: HeaderEdit) 
 def test_values_are_not_expanded() -> None:
     (option,) = headers_to_add(HeaderEdit(set=(("x", "100% %REQ(y)%"),)))
     assert option.header.value == "100%% %%REQ(y)%%"
+
+
+@pytest.mark.parametrize("name", ["Host", ":path", "Content-Length", "transfer-encoding", "Connection"])
+def test_what_frames_a_message_is_not_edited(name: str) -> None:
+    assert headers_to_add(HeaderEdit(set=((name, "1"),), add=((name, "1"),))) == []
+    assert headers_to_remove(HeaderEdit(remove=(name, "x"))) == ["x"]
