@@ -44,9 +44,9 @@ def direct_response(status: int, body: str = "") -> DirectResponseAction:
 def _forward(view: RouteView, action: Forward) -> list[Route]:
     backends = weights.valid(action.backends)
     if not backends:
-        return [_route(view, direct_response=direct_response(500))]
+        return [_route(view, direct_response=direct_response(action.failure))]
     share = weights.invalid_share(action.backends)
-    lost = [] if share is None else [_lost(view, share)]
+    lost = [] if share is None else [_lost(view, share, action.failure)]
     if weights.have_headers(backends):
         # Envoy edits for the backend first and for the rule after it; Gateway API has it the other way round.
         backends = tuple(_with_headers_of_rule(view, backend) for backend in backends)
@@ -54,8 +54,8 @@ def _forward(view: RouteView, action: Forward) -> list[Route]:
     return [*lost, _route(view, route=_route_action(view, action, backends))]
 
 
-def _lost(view: RouteView, share: FractionalPercent) -> Route:
-    route = _route(view, direct_response=direct_response(500))
+def _lost(view: RouteView, share: FractionalPercent, status: int) -> Route:
+    route = _route(view, direct_response=direct_response(status))
     route.match.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
     return route
 

@@ -1,6 +1,6 @@
 """Deals requests out to backends by weight.
 
-Source: Gateway API, HTTPBackendRef: weights are proportions; the share of a reference that leads nowhere gets 500.
+Source: Gateway API, HTTPBackendRef: weights are proportions; the share of a reference that leads nowhere fails.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def valid(backends: Sequence[Backend]) -> tuple[Backend, ...]:
 
 
 def invalid_share(backends: Sequence[Backend]) -> FractionalPercent | None:
-    """The share of requests that is to be answered with 500, or None where there is no such share."""
+    """The share of requests that is to be answered with an error, or None where there is no such share."""
     lost = sum(b.weight for b in backends if b.cluster is None)
     total = sum(b.weight for b in backends)
     if not lost:
