@@ -10,7 +10,7 @@ from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from tulle.view.types import HeaderEdit
 
 # Not a route's to edit. For host, and names with a colon, Envoy refuses the whole virtual host; the others frame
-# messages and connections, so that an edit would let one request be read as two. Resources that name them are refused.
+# messages and connections, so that an edit would let one request be read as two.
 _PROXYS = frozenset(
     (
         "host",
