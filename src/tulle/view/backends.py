@@ -6,6 +6,7 @@ from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
 from tulle.model.names import ServiceName, ServicePort
 from tulle.model.references import GATEWAY_GROUP, BackendRef
+from tulle.model.snapshot import parent_services
 from tulle.model.tcp_route import TCPRoute
 from tulle.view.reader import Reader
 
@@ -17,7 +18,7 @@ def refusal(reader: Reader, route: Route, ref: BackendRef) -> str:
     if ref.group or ref.kind != "Service":
         return "InvalidKind"
     name = ServiceName(ref.namespace or route.metadata.namespace, ref.name)
-    if name.namespace != route.metadata.namespace and not _granted(reader, route, name):
+    if not _may_refer(reader, route, name):
         return "RefNotPermitted"
     service = reader.service(name)
     if service is None or ref.port is None or service.port(ref.port) is None:
@@ -30,6 +31,12 @@ def target(reader: Reader, route: Route, ref: BackendRef) -> ServicePort | None:
     if ref.port is None or refusal(reader, route, ref):
         return None
     return ServicePort(ServiceName(ref.namespace or route.metadata.namespace, ref.name), ref.port)
+
+
+def _may_refer(reader: Reader, route: Route, name: ServiceName) -> bool:
+    """A namespace's own services, what is granted, and the service that the route is about: its clients reach that
+    one anyway. Source: Gateway API for mesh (GAMMA), "Namespace boundaries"."""
+    return name.namespace == route.metadata.namespace or name in parent_services(route) or _granted(reader, route, name)
 
 
 def _granted(reader: Reader, route: Route, name: ServiceName) -> bool:

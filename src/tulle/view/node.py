@@ -80,5 +80,5 @@ def _check(app: App, probe: Probe) -> HttpProbeView | TcpProbeView | GrpcProbeVi
 
 
 def _port(app: App, port: int | str) -> int:
-    """Names were checked when the App was read."""
-    return port if isinstance(port, int) else next(p.port for p in app.spec.ports if p.name == port)
+    """A name that no port has gives 0, where nothing answers: what was stored may be older than the rule against it."""
+    return port if isinstance(port, int) else next((p.port for p in app.spec.ports if p.name == port), 0)

@@ -3,9 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from tulle.model.grpc_route import GRPCBackendRef, GRPCRoute, GRPCRouteMatch, GRPCRouteRule
+from tulle.model.grpc_route import (
+    GRPCBackendRef,
+    GRPCHeaderMatch,
+    GRPCMethodMatch,
+    GRPCRoute,
+    GRPCRouteMatch,
+    GRPCRouteRule,
+)
 from tulle.model.http_filters import GRPCRouteFilter, HTTPHeaderFilter, HTTPPathModifier, HTTPRouteFilter
-from tulle.model.http_route import HTTPBackendRef, HTTPRoute, HTTPRouteMatch, HTTPRouteRule
+from tulle.model.http_route import HTTPBackendRef, HTTPHeaderMatch, HTTPRoute, HTTPRouteMatch, HTTPRouteRule
 from tulle.model.keys import ClusterKey
 from tulle.view.backends import target
 from tulle.view.reader import Reader
@@ -25,6 +32,7 @@ from tulle.view.types import (
 HttpRoute: TypeAlias = HTTPRoute | GRPCRoute
 Rule: TypeAlias = HTTPRouteRule | GRPCRouteRule
 Filter: TypeAlias = HTTPRouteFilter | GRPCRouteFilter
+Rank: TypeAlias = tuple[int, ...]
 
 ANY_PATH = PathMatch("prefix", "/")
 SERVED_FILTERS = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite")
@@ -38,7 +46,7 @@ PATH_RANK = {"exact": 0, "regex": 1, "prefix": 2}
 
 
 def ordered_routes(reader: Reader, routes: Sequence[HttpRoute]) -> tuple[RouteView, ...]:
-    """All matches of all rules in the order in which they must be tried.
+    """All matches of all rules in the order in which they must be tried. `routes` are of one kind.
 
     Source: Gateway API, HTTPRouteRule.matches and GRPCRouteRule.matches: by match, then the oldest route, then by
     name, then by the order of rules.
@@ -47,12 +55,18 @@ def ordered_routes(reader: Reader, routes: Sequence[HttpRoute]) -> tuple[RouteVi
     for route in sorted(routes, key=lambda r: (r.metadata.creation_timestamp or "", r.ref)):
         rules: tuple[Rule, ...] = route.spec.rules
         for index, rule in enumerate(rules):
-            ranked += [(_rank(m), _route(reader, route, rule, index, m)) for m in _matches(rule)]
+            ranked += [(rank, _route(reader, route, rule, index, match)) for rank, match in _matches(rule)]
     ranked.sort(key=lambda pair: pair[0])  # stable: the order above decides between equals
     return tuple(view for _, view in ranked)
 
 
-def _rank(match: RouteMatch) -> tuple[int, int, bool, int, int]:
+def _matches(rule: Rule) -> Iterable[tuple[Rank, RouteMatch]]:
+    if isinstance(rule, GRPCRouteRule):
+        return ((_grpc_rank(m), _grpc_match(m)) for m in rule.matches or (GRPCRouteMatch(),))
+    return ((_http_rank(m), m) for m in map(_http_match, rule.matches))
+
+
+def _http_rank(match: RouteMatch) -> Rank:
     return (
         PATH_RANK[match.path.kind],
         -len(match.path.value),
@@ -62,22 +76,28 @@ def _rank(match: RouteMatch) -> tuple[int, int, bool, int, int]:
     )
 
 
-def _matches(rule: Rule) -> Iterable[RouteMatch]:
-    if not rule.matches:
-        return (RouteMatch(ANY_PATH),)
-    return (_grpc_match(m) if isinstance(m, GRPCRouteMatch) else _http_match(m) for m in rule.matches)
+def _grpc_rank(match: GRPCRouteMatch) -> Rank:
+    """The specification counts characters; it says nothing of regular expressions, which come after plain names."""
+    method = match.method or GRPCMethodMatch()
+    names = bool(method.service or method.method)
+    kind = 2 if not names else 1 if method.type == "RegularExpression" else 0
+    return (kind, -len(method.service), -len(method.method), -len(_headers(match)))
 
 
 def _http_match(match: HTTPRouteMatch) -> RouteMatch:
     path = PathMatch(PATH_KINDS[match.path.type], match.path.value)
-    headers = _first_by_name(ValueMatch(h.name.lower(), _kind(h.type), h.value) for h in match.headers)
+    headers = _headers(match)
     query = _first_by_name(ValueMatch(q.name, _kind(q.type), q.value) for q in match.query_params)
     return RouteMatch(path, headers, query, match.method or "")
 
 
 def _grpc_match(match: GRPCRouteMatch) -> RouteMatch:
-    headers = _first_by_name(ValueMatch(h.name.lower(), _kind(h.type), h.value) for h in match.headers)
-    return RouteMatch(_grpc_path(match), headers)
+    return RouteMatch(_grpc_path(match), _headers(match))
+
+
+def _headers(match: HTTPRouteMatch | GRPCRouteMatch) -> tuple[ValueMatch, ...]:
+    headers: tuple[HTTPHeaderMatch | GRPCHeaderMatch, ...] = match.headers
+    return _first_by_name(ValueMatch(h.name.lower(), _kind(h.type), h.value) for h in headers)
 
 
 def _grpc_path(match: GRPCRouteMatch) -> PathMatch:
@@ -119,12 +139,13 @@ def _route(reader: Reader, route: HttpRoute, rule: Rule, index: int, match: Rout
 
 
 def _action(reader: Reader, route: HttpRoute, rule: Rule) -> Forward | Redirect | DirectResponse:
-    """A filter that is not served here, or a rule that leads nowhere, is answered with 500 as the specification
+    """A filter that is not served here, or a rule that leads nowhere, is answered with an error as the specification
     demands: skipping it would send requests where they must not go."""
+    failure = _failure(route)
     backend_refs: tuple[HTTPBackendRef | GRPCBackendRef, ...] = rule.backend_refs
     filters: list[Filter] = [*rule.filters, *(f for b in backend_refs for f in b.filters)]
     if any(f.type not in SERVED_FILTERS for f in filters):
-        return DirectResponse(500, "a filter of this route is not supported")
+        return DirectResponse(failure, "a filter of this route is not supported")
     if isinstance(rule, HTTPRouteRule):
         redirect = next((f.request_redirect for f in rule.filters if f.request_redirect), None)
         if redirect:
@@ -132,15 +153,20 @@ def _action(reader: Reader, route: HttpRoute, rule: Rule) -> Forward | Redirect 
             return Redirect(redirect.scheme or "", redirect.hostname, redirect.port, path, redirect.status_code)
     backends = tuple(_backend(reader, route, ref) for ref in backend_refs if ref.weight)
     if not backends:
-        return DirectResponse(500, "this route has no backend")
-    return _forward(backends, rule.filters)
+        return DirectResponse(failure, "this route has no backend")
+    return _forward(backends, rule.filters, failure)
 
 
-def _forward(backends: tuple[Backend, ...], filters: Sequence[Filter]) -> Forward:
+def _failure(route: HttpRoute) -> int:
+    """What a request gets that leads nowhere: 500, and of gRPC the status that clients know as UNAVAILABLE."""
+    return 503 if isinstance(route, GRPCRoute) else 500
+
+
+def _forward(backends: tuple[Backend, ...], filters: Sequence[Filter], failure: int) -> Forward:
     rewrite = next((f.url_rewrite for f in filters if isinstance(f, HTTPRouteFilter) and f.url_rewrite), None)
     if rewrite is None:
-        return Forward(backends)
-    return Forward(backends, rewrite.hostname, _path_rewrite(rewrite.path))
+        return Forward(backends, failure=failure)
+    return Forward(backends, rewrite.hostname, _path_rewrite(rewrite.path), failure)
 
 
 def _backend(reader: Reader, route: HttpRoute, ref: HTTPBackendRef | GRPCBackendRef) -> Backend:

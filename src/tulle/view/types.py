@@ -90,7 +90,7 @@ class HeaderEdit(Struct, frozen=True):
 
 
 class Backend(Struct, frozen=True):
-    """Part of a forward. `cluster` None: an invalid reference, whose share is answered with 500."""
+    """Part of a forward. `cluster` None: an invalid reference, whose share is answered with an error."""
 
     cluster: ClusterKey | None
     weight: int
@@ -106,9 +106,12 @@ class PathRewrite(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True, tag=True):
+    """`failure` is the status that the share of invalid references gets."""
+
     backends: tuple[Backend, ...]
     host_rewrite: str = ""
     path_rewrite: PathRewrite | None = None
+    failure: int = 500
 
 
 class Redirect(Struct, frozen=True, tag=True):
