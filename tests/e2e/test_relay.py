@@ -46,7 +46,7 @@ from tulle.xds.type_urls import CLUSTER, ENDPOINTS, LISTENER, SECRET, VIRTUAL_HO
 pytestmark = pytest.mark.e2e
 
 PROXY = ProxyId("n1", WorkloadName("shop", "web-1"))
-LIMITS = SuperviseLimits(restart=RestartLimits(first_delay=0.1, longest_delay=1), probe_every=0.5, drain=1)
+LIMITS = SuperviseLimits(restart=RestartLimits(first_delay=0.1, longest_delay=1), probe_every=0.5)
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -54,8 +55,8 @@ def bootstrap(run_dir: Path, port: int = 0) -> Callable[[ProxyId], bytes]:
     return of
 
 
-def command(run_dir: Path) -> EnvoyCommand:
-    return EnvoyCommand(find({}).path, bootstrap(run_dir), drain_seconds=1)
+def command(run_dir: Path, port: int = 0) -> EnvoyCommand:
+    return EnvoyCommand(find({}).path, bootstrap(run_dir, port), drain_seconds=1)
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ def run_dir(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def supervising(run_dir: Path, limits: SuperviseLimits = QUICK) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(run_dir, command(run_dir), limits)
+async def supervising(run_dir: Path, port: int = 0) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(run_dir, command(run_dir, port), QUICK)
     running = asyncio.create_task(supervisor.run())
     try:
         yield supervisor
@@ -111,6 +112,39 @@ async def test_started_private_and_ended(run_dir: Path) -> None:
         await supervisor.stop_all()
         assert supervisor.statuses() == ()
         assert envoys(run_dir) == []
+        assert not directory.path.exists()
+
+
+async def test_open_connections_end_by_themselves_before_a_proxy_does(run_dir: Path) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    async with supervising(run_dir, port) as supervisor:
+        supervisor.want({PROXY})
+        live = await status(supervisor, lambda s: s.phase == "live")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"before\n")
+        assert await reader.readline() == b"before\n"
+        stopping = asyncio.create_task(supervisor.stop_all())
+        await status(supervisor, lambda s: s.phase == "draining")
+        async with asyncio.timeout(30):
+            while await accepts(port):
+                await asyncio.sleep(0.05)
+        writer.write(b"meanwhile\n")
+        assert await reader.readline() == b"meanwhile\n"
+        assert envoys(run_dir) == [live.pid]
+        writer.close()
+        await stopping
+        assert envoys(run_dir) == []
+
+
+async def accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def test_killed_is_started_again_and_counted(run_dir: Path) -> None:

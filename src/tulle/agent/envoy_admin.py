@@ -40,7 +40,7 @@ class EnvoyAdmin:
 
     async def drain(self) -> None:
         """Sends clients elsewhere (`connection: close`, GOAWAY), then stops listening; the process stays."""
-        await self._call("POST", "/drain_listeners?graceful&skip_exit")
+        await self._call("POST", "/drain_listeners?graceful")
 
     async def open_connections(self) -> int | None:
         """How many connections the listeners have; None where the statistics of listeners are not kept."""

@@ -40,7 +40,7 @@ class NodeFeed:
         self._lookup_limit = lookup_limit
         self._view_changed = asyncio.Event()
         self._view_changed.set()
-        self._lookups: dict[str, list[asyncio.Future[None]]] = {}
+        self._lookups: dict[str, _Waiting] = {}
         self._used: OrderedDict[str, None] = OrderedDict()
         type_url, name = self._view_name
         self._link.carry_out(self._link.state.want(type_url, (name,)))
@@ -66,40 +66,51 @@ class NodeFeed:
             if (view := self.view) is not None:
                 yield view
 
-    async def lookup(self, client_namespace: str, host: str) -> tuple[str, ...] | None:
+    async def lookup(self, client_namespace: str, name: str) -> tuple[str, ...] | None:
         """The addresses of a name (lower case, no trailing dot) as workloads of a namespace see it. None: the mesh has
         no such name, or cannot know it now."""
-        _, name = name_of(NameKey(client_namespace, host))
-        self._use(name)
-        if self._link.state.get(NAME, name) is PENDING:
-            await self._wait(name)
-        found = self._link.state.get(NAME, name)
+        _, resource = name_of(NameKey(client_namespace, name))
+        self._use(resource)
+        if self._link.state.get(NAME, resource) is PENDING:
+            await self._wait(resource)
+        found = self._link.state.get(NAME, resource)
         return msgspec.json.decode(found.body, type=NameView).addresses if isinstance(found, Resource) else None
 
-    def _use(self, name: str) -> None:
-        if name not in self._used:
-            self._link.carry_out(self._link.state.want(NAME, (name,)))
-        self._used[name] = None
-        self._used.move_to_end(name)
+    def _use(self, resource: str) -> None:
+        if resource not in self._used:
+            self._link.carry_out(self._link.state.want(NAME, (resource,)))
+        self._used[resource] = None
+        self._used.move_to_end(resource)
         if len(self._used) > _REMEMBERED_NAMES:
             oldest, _ = self._used.popitem(last=False)
             self._link.carry_out(self._link.state.heard(Unsubscribed(NAME, (oldest,))))
 
-    async def _wait(self, name: str) -> None:
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lookups.setdefault(name, []).append(waiting)
-        await asyncio.wait([waiting], timeout=self._lookup_limit)
-        waiters = self._lookups.get(name, [])
-        if waiting in waiters:
-            waiters.remove(waiting)
-            if not waiters:
-                del self._lookups[name]
+    async def _wait(self, resource: str) -> None:
+        """Until something is said of the name, or the limit is over."""
+        waiting = self._lookups.setdefault(resource, _Waiting())
+        waiting.count += 1
+        try:
+            async with asyncio.timeout(self._lookup_limit):
+                await waiting.said.wait()
+        except TimeoutError:
+            return
+        finally:
+            waiting.count -= 1
+            if waiting.count == 0:
+                del self._lookups[resource]
 
     def _tell(self, changed: Changed) -> None:
         if changed.type_url == self._view_name[0]:
             self._view_changed.set()
         if changed.type_url == NAME:
-            for name in changed.names:
-                for waiting in self._lookups.pop(name, ()):
-                    if not waiting.done():
-                        waiting.set_result(None)
+            for resource in changed.names:
+                if (waiting := self._lookups.get(resource)) is not None:
+                    waiting.said.set()
+
+
+class _Waiting:
+    """Look-ups of one name that wait for the control plane."""
+
+    def __init__(self) -> None:
+        self.said = asyncio.Event()
+        self.count = 0

@@ -6,6 +6,7 @@ later process with the same number only by the time at which it started.
 
 import asyncio
 import os
+import select
 import signal
 from pathlib import Path
 from typing import Self
@@ -56,6 +57,13 @@ class Process:
             os.close(fd)
             return None
         return cls(identity, fd)
+
+    @property
+    def running(self) -> bool:
+        """False for one that has ended, even if its parent has not asked how: not every container has an init."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return not poll.poll(0)
 
     async def ended(self) -> int | None:
         """Waits until the process has ended. Returns its wait status as os.waitstatus_to_exitcode gives it, or None

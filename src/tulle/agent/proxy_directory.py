@@ -5,6 +5,7 @@ They are all that a new agent finds of the proxies that an earlier one started.
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -67,6 +68,11 @@ class ProxyDirectory(Struct, frozen=True):
 
     def write_bootstrap(self, bootstrap: bytes) -> None:
         write_private(self.bootstrap, bootstrap)
+
+    def remove(self) -> None:
+        """Forgets a proxy that has ended for good. Every incarnation of a workload has a directory of its own, so they
+        would pile up."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def turn_log_over(self, limit: int) -> None:
         """Envoy keeps its descriptor and appends, so the log is copied and emptied in place."""

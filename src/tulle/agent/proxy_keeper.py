@@ -94,12 +94,16 @@ class ProxyKeeper:
                 self._policy = self._policy.ended(healthy_for)
                 self._show("backing-off", None)
                 await _within(self._unwanted.wait(), self._policy.delay)
+        self._directory.remove()
         self._show("stopped", None)
 
     def _adopt(self) -> Process | None:
         state = self._directory.read_state()
         process = Process.open(state.process) if state else None
         if state is None or process is None:
+            return None
+        if not process.running:
+            process.close()
             return None
         self._policy = msgspec.structs.replace(self._policy, restarts=max(state.restarts, self._policy.restarts))
         self.status = msgspec.structs.replace(self.status, adopted=True)

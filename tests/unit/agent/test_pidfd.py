@@ -41,3 +41,19 @@ async def test_a_process_of_others_has_no_status() -> None:
     process.send(signal.SIGKILL)
     assert await process.ended() is None
     process.close()
+
+
+async def test_one_that_nobody_asked_how_it_ended_is_not_running() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    identity = identity_of(child.pid)
+    assert identity is not None
+    process = Process.open(identity)
+    assert process is not None
+    assert process.running
+    process.send(signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert identity_of(child.pid) == identity
+    assert not process.running
+    child.wait()
+    assert not process.running
+    process.close()
