@@ -57,10 +57,6 @@ class ProxyRelay:
             problem=self._link.problem,
         )
 
-    def acknowledged(self, type_url: str) -> dict[str, str]:
-        """The versions (by name) that the proxy has taken."""
-        return self._stream.acknowledged(type_url) if self._stream is not None else {}
-
     def secrets_changed(self) -> None:
         if self._stream is not None:
             self._stream.changed([(SECRET, name) for name in self._stream.subscriptions(SECRET)])

@@ -6,7 +6,7 @@ go: what a proxy has had once it gets again, and what it takes is what its next 
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import grpc
@@ -49,11 +49,6 @@ class Relay:
 
     def statuses(self) -> tuple[RelayStatus, ...]:
         return tuple(self._relays[proxy].status for proxy in sorted(self._relays, key=str))
-
-    def acknowledged(self, proxy: ProxyId, type_url: str) -> Mapping[str, str]:
-        """The versions (by name) that a proxy has taken; none where it is not connected."""
-        relay = self._relays.get(proxy)
-        return relay.acknowledged(type_url) if relay else {}
 
     async def run(self, socket: Path) -> None:
         """Serves on a unix socket (0600) until cancelled."""
