@@ -179,7 +179,7 @@ def _apply(draft: _Draft, ref: ObjectRef, new: Resource | None) -> None:
     draft.put("objects", ref, new)
     match new or old:
         case ReferenceGrant():
-            draft.move("grants", [ref.namespace], [ref.namespace] if new else [], ref)
+            draft.move("grants", [ref.namespace] if old else [], [ref.namespace] if new else [], ref)
         case App():
             draft.move("node_apps", _node(old), _node(new), ref)
         case HTTPRoute() | GRPCRoute():

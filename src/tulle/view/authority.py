@@ -13,7 +13,7 @@ def service_named(reader: Reader, client_namespace: str, host: str) -> ServiceEn
     """`name`, `name.namespace`, `name.namespace.svc` and `name.namespace.svc.<domain of the mesh>`, or a virtual
     address. `host` is lower case; one trailing dot is allowed. Source: Kubernetes' DNS specification."""
     try:
-        address = ip_address(host.strip("[]"))
+        address = ip_address(bare(host))
     except ValueError:
         pass
     else:
@@ -24,6 +24,11 @@ def service_named(reader: Reader, client_namespace: str, host: str) -> ServiceEn
         case [name, namespace, *domain] if _is_service_domain(reader, ".".join(domain)):
             return reader.service(ServiceName(namespace, name))
     return None
+
+
+def bare(host: str) -> str:
+    """An address without the brackets that it has in an authority."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _is_service_domain(reader: Reader, domain: str) -> bool:

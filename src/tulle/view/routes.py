@@ -14,6 +14,7 @@ from tulle.model.grpc_route import (
 from tulle.model.http_filters import GRPCRouteFilter, HTTPHeaderFilter, HTTPPathModifier, HTTPRouteFilter
 from tulle.model.http_route import HTTPBackendRef, HTTPHeaderMatch, HTTPRoute, HTTPRouteMatch, HTTPRouteRule
 from tulle.model.keys import ClusterKey
+from tulle.model.unserved import SERVED_BACKEND_FILTERS, SERVED_FILTERS
 from tulle.view.backends import target
 from tulle.view.reader import Reader
 from tulle.view.types import (
@@ -35,7 +36,7 @@ Filter: TypeAlias = HTTPRouteFilter | GRPCRouteFilter
 Rank: TypeAlias = tuple[int, ...]
 
 ANY_PATH = PathMatch("prefix", "/")
-SERVED_FILTERS = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite")
+ANY_NAME = "[^/]+"
 # Gateway API leaves the place of regular expressions to the implementation: between exact paths and prefixes.
 PATH_KINDS: Mapping[str, Literal["exact", "prefix", "regex"]] = {
     "Exact": "exact",
@@ -105,9 +106,10 @@ def _grpc_path(match: GRPCRouteMatch) -> PathMatch:
     if method is None or not (method.service or method.method):
         return ANY_PATH
     if method.type == "RegularExpression":
-        return PathMatch("regex", f"/{method.service or '[^/]+'}/{method.method or '[^/]+'}")
+        # Grouped, so that an alternative of one part does not swallow the other part.
+        return PathMatch("regex", f"/(?:{method.service or ANY_NAME})/(?:{method.method or ANY_NAME})")
     if not method.service:
-        return PathMatch("regex", f"/[^/]+/{method.method}")
+        return PathMatch("regex", f"/{ANY_NAME}/{method.method}")
     if not method.method:
         return PathMatch("prefix", f"/{method.service}")
     return PathMatch("exact", f"/{method.service}/{method.method}")
@@ -143,8 +145,9 @@ def _action(reader: Reader, route: HttpRoute, rule: Rule) -> Forward | Redirect 
     demands: skipping it would send requests where they must not go."""
     failure = _failure(route)
     backend_refs: tuple[HTTPBackendRef | GRPCBackendRef, ...] = rule.backend_refs
-    filters: list[Filter] = [*rule.filters, *(f for b in backend_refs for f in b.filters)]
-    if any(f.type not in SERVED_FILTERS for f in filters):
+    if not (
+        _served(rule.filters, SERVED_FILTERS) and all(_served(b.filters, SERVED_BACKEND_FILTERS) for b in backend_refs)
+    ):
         return DirectResponse(failure, "a filter of this route is not supported")
     if isinstance(rule, HTTPRouteRule):
         redirect = next((f.request_redirect for f in rule.filters if f.request_redirect), None)
@@ -155,6 +158,11 @@ def _action(reader: Reader, route: HttpRoute, rule: Rule) -> Forward | Redirect 
     if not backends:
         return DirectResponse(failure, "this route has no backend")
     return _forward(backends, rule.filters, failure)
+
+
+def _filters_are_served(filters: Sequence[Filter], backends: Sequence[HTTPBackendRef | GRPCBackendRef]) -> bool:
+    of_backends: list[Filter] = [f for b in backends for f in b.filters]
+    return all(f.type in SERVED_FILTERS for f in filters) and all(f.type in SERVED_BACKEND_FILTERS for f in of_backends)
 
 
 def _failure(route: HttpRoute) -> int:

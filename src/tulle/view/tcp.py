@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from tulle.model.names import ServicePort
-from tulle.view.authority import split_authority
+from tulle.view.authority import bare, split_authority
 from tulle.view.backends import target
 from tulle.view.reader import Reader
 from tulle.view.virtual_host import applicable
@@ -20,7 +20,7 @@ def tcp_backends(reader: Reader, client_namespace: str, address: str) -> tuple[T
     """The backends of `240.244.0.1:9000` for clients of a namespace; None where no service has that address and
     port for TCP. The first rule of the oldest TCPRoute decides (a TCPRoute has nothing to match on)."""
     host, number = split_authority(address)
-    service = reader.service_at(host.strip("[]"))
+    service = reader.service_at(bare(host))
     port = service.port(number or 0) if service else None
     if service is None or port is None or port.protocol != "tcp":
         return None

@@ -7,8 +7,12 @@ from msgspec.structs import replace
 from tests.fakes import mesh
 
 from tulle.model import vips
+from tulle.model.app import App
+from tulle.model.grpc_route import GRPCRoute
+from tulle.model.http_route import HTTPRoute
 from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef, ServiceName, WorkloadName
+from tulle.model.reference_grant import ReferenceGrant
 from tulle.model.service import Service, ServicePortSpec
 from tulle.model.snapshot import (
     EMPTY,
@@ -21,9 +25,22 @@ from tulle.model.snapshot import (
     protocol_of,
     update,
 )
+from tulle.model.tcp_route import TCPRoute
+from tulle.model.workload import Workload
 
 CATALOG = ServiceName("shop", "catalog")
 WEB = WorkloadName("shop", "web-1")
+
+INDEXES = (
+    "http_routes",
+    "tcp_routes",
+    "grants",
+    "members",
+    "services_of",
+    "node_workloads",
+    "node_apps",
+    "labelled",
+)
 
 Write = Mapping[ObjectRef, Resource | None]
 
@@ -87,6 +104,50 @@ def test_writes_one_by_one_give_what_building_at_once_gives(steps: list[Write]):
 @given(writes)
 def test_declared_addresses_leave_only_the_addresses_to_history(steps: list[Write]):
     assert renumbered(applied(steps)) == renumbered(build(remaining(steps)))
+
+
+def selects(service: Service, workload: Workload) -> bool:
+    selector, here = service.spec.selector, service.metadata.namespace == workload.metadata.namespace
+    return here and bool(selector) and selector.items() <= workload.metadata.labels.items()
+
+
+def looked_up(snapshot: Snapshot) -> Mapping[str, Mapping[object, object]]:
+    """Every index, made by looking at all objects."""
+    index: dict[str, dict[object, set[object]]] = {name: {} for name in INDEXES}
+
+    def put(name: str, key: object, value: object) -> None:
+        index[name].setdefault(key, set()).add(value)
+
+    for ref, resource in snapshot.objects.items():
+        space = ref.namespace
+        match resource:
+            case ReferenceGrant():
+                put("grants", space, ref)
+            case App(spec=spec):
+                put("node_apps", spec.node, ref)
+            case HTTPRoute() | GRPCRoute() | TCPRoute():
+                for parent in parent_services(resource):
+                    put("tcp_routes" if ref.kind == "TCPRoute" else "http_routes", parent, ref)
+            case Workload(spec=spec):
+                put("node_workloads", spec.node, WorkloadName(space, ref.name))
+                for key, value in resource.metadata.labels.items():
+                    put("labelled", (space, key, value), WorkloadName(space, ref.name))
+                for service in snapshot.objects.values():
+                    if isinstance(service, Service) and selects(service, resource):
+                        name = ServiceName(space, service.metadata.name)
+                        put("members", name, WorkloadName(space, ref.name))
+                        put("services_of", WorkloadName(space, ref.name), name)
+    return {name: {key: tuple(sorted(found)) for key, found in entries.items()} for name, entries in index.items()}
+
+
+@settings(max_examples=150)
+@given(writes)
+def test_indexes_find_what_looking_at_everything_finds(steps: list[Write]):
+    snapshot = applied(steps)
+    assert {name: dict(tables(snapshot)[name]) for name in INDEXES} == looked_up(snapshot)
+    assert snapshot.objects == {r.ref: r for r in remaining(steps)}
+    assert {w.ref for w in snapshot.workloads.values()} == {r for r in snapshot.objects if r.kind == "Workload"}
+    assert len(snapshot.services) == sum(r.kind == "Service" for r in snapshot.objects)
 
 
 @settings(max_examples=150)
