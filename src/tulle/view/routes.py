@@ -145,9 +145,7 @@ def _action(reader: Reader, route: HttpRoute, rule: Rule) -> Forward | Redirect 
     demands: skipping it would send requests where they must not go."""
     failure = _failure(route)
     backend_refs: tuple[HTTPBackendRef | GRPCBackendRef, ...] = rule.backend_refs
-    if not (
-        _served(rule.filters, SERVED_FILTERS) and all(_served(b.filters, SERVED_BACKEND_FILTERS) for b in backend_refs)
-    ):
+    if not _filters_are_served(rule.filters, backend_refs):
         return DirectResponse(failure, "a filter of this route is not supported")
     if isinstance(rule, HTTPRouteRule):
         redirect = next((f.request_redirect for f in rule.filters if f.request_redirect), None)
