@@ -73,7 +73,7 @@ class ControlPlane:
 def connect(server: str, token_file: Path | None, ca_file: Path | None) -> ControlPlane:
     """The control plane at `server`, or that of this host where it is empty. Raises Failure for unreadable files."""
     if not server:
-        path = run_paths(os.environ, os.getuid()).api_socket
+        path = run_paths(os.environ, os.geteuid()).api_socket
         transport = httpx.HTTPTransport(uds=str(path))
         return ControlPlane(httpx.Client(transport=transport, base_url="http://localhost", timeout=TIMEOUT), str(path))
     if not server.startswith("https://"):
