@@ -115,7 +115,7 @@ class Host:
             mode=admission.mode,
             network=str(network),
             address=self.settings.address,
-            mesh_port=await asyncio.to_thread(self._mesh_port),
+            mesh_port=self._mesh_port(),  # no await until the roster has it, or two would get the same
             host_gateway=self.settings.host_gateway,
             app=admission.app,
             digest=admission.digest,

@@ -24,7 +24,8 @@ def log_to(stream_or_file: Path | None) -> None:
     handler = logging.FileHandler(stream_or_file) if stream_or_file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(LOG_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for noisy in ("uvicorn", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:

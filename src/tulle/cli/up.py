@@ -57,7 +57,8 @@ def up(
     paths, rootless_mode = capture_paths()
     say_mode(rootless_mode)
     try:
-        make_private_directory(paths.state_dir)
+        for directory in (paths.run_dir, paths.state_dir):
+            make_private_directory(directory)
         log_to(paths.state_dir / "up.log")
         mesh = WholeMesh(
             UpSettings(
