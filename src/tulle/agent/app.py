@@ -5,7 +5,7 @@ import fcntl
 import logging
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from tulle.agent.host import Host, HostSettings
 from tulle.agent.joined import Joined
 from tulle.agent.link import UpstreamSettings
 from tulle.agent.local_api import LocalApi
+from tulle.agent.mesh_ports import MESH_PORTS
 from tulle.agent.name_servers import NameServers
 from tulle.agent.node_feed import NodeFeed
 from tulle.agent.proxy_directory import ProxyDirectory
@@ -40,6 +41,10 @@ from tulle.model.names import AgentId, ProxyId, SpiffeId
 from tulle.xds.bootstrap import ProxySettings, bootstrap
 
 log = logging.getLogger(__name__)
+
+
+class _Stopped(Exception):
+    """Ends the task group once everything has been stopped."""
 
 
 class AlreadyRunning(AgentError):
@@ -95,6 +100,7 @@ class Agent:
         self._reporter = Reporter(
             settings.node, self.roster, credentials.report, self._svids.retry, lambda: random.uniform(-1, 1)
         )
+        self._ending = False
         self._proxy_network = self.namespaces.create_node() if settings.rootless else None
         binary = envoy_binary.find(os.environ)
         command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network)
@@ -103,42 +109,54 @@ class Agent:
     async def run(self, started: asyncio.Event, stopping: asyncio.Event) -> None:
         """Serves until cancelled, and leaves proxies and applications running then; ends all of them first where
         `stopping` is set. Sets `started` when workloads can be made."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                applications = await self._start(tasks)
+                started.set()
+                await stopping.wait()
+                await self._stop(applications)
+                raise _Stopped
+        except* _Stopped:
+            await asyncio.to_thread(self.namespaces.sweep)
+            if self._proxy_network is not None:
+                await asyncio.to_thread(self.namespaces.remove_node)
+
+    async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
         settings = self.settings
-        async with asyncio.TaskGroup() as tasks:
-            names = NameServers(tasks, self.feed, Upstream())
-            host = Host(self._host_settings(), self.namespaces, names, self.roster, self._reporter, self._svids, self)
-            applications = Applications(host, self._replica_settings())
-            self._svids.listen(self.relay.secrets_changed)
-            joined = Joined(tasks, host)
-            local_api = LocalApi(host, joined, settings.run_dir, settings.hidden)
-            await self._take_over(host, applications, joined)
-            running = [
-                tasks.create_task(coroutine, name=name)
-                for name, coroutine in (
-                    ("credentials", self._credentials.run()),
-                    ("relay", self.relay.run(settings.run_dir / "xds.sock")),
-                    ("feed", self.feed.run()),
-                    ("proxies", self.supervisor.run()),
-                    ("certificates", self._svids.run()),
-                    ("report", self._reporter.run()),
-                    ("applications", applications.run()),
-                    ("node view", self._follow(applications)),
-                    ("local api", local_api.serve(settings.run_dir / "agent.sock")),
-                    *(
-                        ("publish", publish(bind_published(p.host_port), partial(self._targets, p)))
-                        for p in settings.published
-                    ),
-                    *((("gateway", serve_gateway(bind_gateway(self._gateway_socket))),) if settings.rootless else ()),
-                )
-            ]
-            started.set()
-            await stopping.wait()
-            await self._stop(applications)
-            for task in running:
-                task.cancel()
+        names = NameServers(tasks, self.feed, Upstream())
+        first_port = random.randrange(len(MESH_PORTS))
+        host = Host(
+            self._host_settings(), self.namespaces, names, self.roster, self._reporter, self._svids, self, first_port
+        )
+        applications = Applications(host, self._replica_settings())
+        joined = Joined(tasks, host)
+        local_api = LocalApi(host, joined, settings.run_dir, settings.hidden)
+        self._svids.listen(self.relay.secrets_changed)
+        await self._take_over(host, applications, joined)
+        parts: dict[str, Coroutine[None, None, None]] = {
+            "credentials": self._credentials.run(),
+            "relay": self.relay.run(settings.run_dir / "xds.sock"),
+            "feed": self.feed.run(),
+            "proxies": self.supervisor.run(),
+            "certificates": self._svids.run(),
+            "report": self._reporter.run(),
+            "applications": applications.run(),
+            "node view": self._follow(applications),
+            "local api": local_api.serve(settings.run_dir / "agent.sock"),
+        }
+        for published in settings.published:
+            listener = bind_published(published.host_port)
+            parts[f"publish {published.host_port}"] = publish(listener, partial(self._targets, published))
+        if settings.rootless:
+            parts["gateway"] = serve_gateway(bind_gateway(self._gateway_socket))
+        for name, part in parts.items():
+            tasks.create_task(part, name=name)
+        return applications
 
     def want(self, proxies: frozenset[ProxyId]) -> None:
-        """The proxies that the host's workloads need: served, and running."""
+        """The proxies that the host's workloads need: served, and running. None once everything ends."""
+        if self._ending:
+            return
         self.relay.want(proxies)
         self.supervisor.want(proxies)
 
@@ -156,13 +174,11 @@ class Agent:
         host.deal()
 
     async def _stop(self, applications: Applications) -> None:
+        self._ending = True
         await applications.stop_all()
         await self.supervisor.stop_all()
         for record in self.roster.records():
             self.roster.remove(record.name)
-        await asyncio.to_thread(self.namespaces.sweep)
-        if self._proxy_network is not None:
-            await asyncio.to_thread(self.namespaces.remove_node)
 
     def _host_settings(self) -> HostSettings:
         settings = self.settings

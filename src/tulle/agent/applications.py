@@ -53,7 +53,7 @@ class Applications:
                     self._reconcile(tasks, self._view)
 
     async def stop_all(self) -> None:
-        """Ends every application at once, without waiting for clients: the whole mesh stops."""
+        """Ends every application at once, without waiting for clients: the whole mesh stops. None is started anew."""
         self._view = None
         await asyncio.gather(*(r.kill() for r in self._replicas.values()))
 

@@ -81,6 +81,7 @@ class Host:
         reporter: Reporter,
         svids: Svids,
         proxies: Proxies,
+        first_port: int = 0,
     ) -> None:
         self.settings = settings
         self.roster = roster
@@ -89,7 +90,8 @@ class Host:
         self._reporter = reporter
         self._svids = svids
         self._proxies = proxies
-        self._next_port = 0
+        # Somewhere in the range, so that two agents on one host rarely try the same port at the same time.
+        self._next_port = first_port
 
     async def admit(self, admission: Admission) -> Record:
         """Returns once the workload is in the mesh, its application not yet started. Raises NotAdmitted; then

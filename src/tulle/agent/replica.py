@@ -71,6 +71,7 @@ class Replica:
         self._record: Record | None = None
         self._launched: Launched | None = None
         self._leave = asyncio.Event()
+        self._killed = False
         self._app_name = (app.namespace, app.name) if app else ("", "")
 
     @classmethod
@@ -94,7 +95,8 @@ class Replica:
         self._leave.set()
 
     async def kill(self) -> None:
-        """Ends the application now."""
+        """Ends the application now, with nothing of what leaving does for its clients."""
+        self._killed = True
         self.leave()
         if self._launched is not None:
             await terminate(self._launched, self._grace)
@@ -115,7 +117,8 @@ class Replica:
             policy = policy.ended(healthy_for)
             log.warning("%s ended with %s, started again in %.1f s", self.name, code, policy.delay)
             await self._left_within(policy.delay)
-        await self._go()
+        if not self._killed:
+            await self._go()
 
     async def _admit(self) -> Record:
         app = self._app
