@@ -30,12 +30,10 @@ class AdmittingStore:
         return await self._store.list(kind, namespace)
 
     async def write(self, changes: Sequence[Put | Delete]) -> tuple[Event, ...]:
-        taken: set[str] = set()
-        return await self._store.write([self._completed(change, taken) for change in changes])
+        return await self._store.write(self._completed(changes))
 
     async def rehearse(self, changes: Sequence[Put | Delete]) -> tuple[Event, ...]:
-        taken: set[str] = set()
-        return await self._store.rehearse([self._completed(change, taken) for change in changes])
+        return await self._store.rehearse(self._completed(changes))
 
     def watch(self, since: int) -> AsyncIterator[tuple[Event, ...]]:
         return self._store.watch(since)
@@ -46,16 +44,19 @@ class AdmittingStore:
     async def close(self) -> None:
         await self._store.close()
 
-    def _completed(self, change: Put | Delete, taken: set[str]) -> Put | Delete:
-        if not isinstance(change, Put) or change.ref.kind != "Service":
-            return change
-        service = decode_json(change.body)
-        if not isinstance(service, Service) or service.spec.cluster_ip:
-            return change
-        address = self._address(service, taken)
-        taken.add(address)
-        addressed = replace(service, spec=replace(service.spec, cluster_ip=address))
-        return replace(change, body=encode_json(addressed))
+    def _completed(self, changes: Sequence[Put | Delete]) -> tuple[Put | Delete, ...]:
+        services = {change.ref: service for change in changes if (service := _service(change))}
+        taken = {service.spec.cluster_ip for service in services.values()}
+        completed: list[Put | Delete] = []
+        for change in changes:
+            service = services.get(change.ref)
+            if isinstance(change, Put) and service and not service.spec.cluster_ip:
+                address = self._address(service, taken)
+                taken.add(address)
+                addressed = replace(service, spec=replace(service.spec, cluster_ip=address))
+                change = replace(change, body=encode_json(addressed))
+            completed.append(change)
+        return tuple(completed)
 
     def _address(self, service: Service, taken: set[str]) -> str:
         """The address that the service has already, else a free one."""
@@ -65,3 +66,10 @@ class AdmittingStore:
         if known is not None:
             return known.addresses[0]
         return vips.allocate(name, carries_any_http(service), lambda a: a in taken or a in snapshot.addresses)
+
+
+def _service(change: Put | Delete) -> Service | None:
+    if not isinstance(change, Put) or change.ref.kind != "Service":
+        return None
+    resource = decode_json(change.body)
+    return resource if isinstance(resource, Service) else None

@@ -11,8 +11,10 @@ from typing import Generic, TypeAlias, TypeVar
 from msgspec import Struct
 
 from tulle.model.keys import Key
-from tulle.model.names import ObjectRef, ProxyId
+from tulle.model.names import ObjectRef, ProxyId, ServiceName, WorkloadName
+from tulle.model.service import Service
 from tulle.model.snapshot import Fact, Snapshot
+from tulle.model.workload import Workload
 from tulle.view import Reader, Scope, View, build, scope
 from tulle.xds.resource import Resource
 from tulle.xds.translate import translate
@@ -63,8 +65,8 @@ class Compiler:
     def objects_of(self, key: Key) -> frozenset[ObjectRef]:
         """The objects that the view of a key was made from: who hears when a proxy refuses it."""
         entry = self._compiled.get(key)
-        facts = entry.facts if entry else frozenset()
-        return frozenset(f.key for f in facts if isinstance(f.key, ObjectRef) and f.key in self.snapshot.objects)
+        refs = (_object_of(fact) for fact in (entry.facts if entry else ()))
+        return frozenset(ref for ref in refs if ref is not None and ref in self.snapshot.objects)
 
     def advance(self, snapshot: Snapshot, facts: Iterable[Fact]) -> Changes:
         """Takes the next snapshot, which differs in `facts`; builds again what rests on them."""
@@ -130,3 +132,15 @@ class Compiler:
             readers.discard(question)
             if not readers:
                 del self._readers[fact]
+
+
+def _object_of(fact: Fact) -> ObjectRef | None:
+    """The object that a fact is about, if it is about one."""
+    match fact.key:
+        case ObjectRef():
+            return fact.key
+        case ServiceName(namespace, name):
+            return ObjectRef(Service.API_VERSION, Service.__name__, namespace, name)
+        case WorkloadName(namespace, name):
+            return ObjectRef(Workload.API_VERSION, Workload.__name__, namespace, name)
+    return None

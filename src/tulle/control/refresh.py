@@ -35,15 +35,17 @@ class Refresh:
         self.refusal: Problem | None = None
 
     async def load(self) -> None:
-        """Reads the whole store and publishes it, unless the guard refuses."""
+        """Reads the whole store and publishes it. If the guard refuses, the objects stay as they were; later writes
+        are followed."""
         listing = await self._store.list()
+        self.problems.clear()
         listed = self._decoded((s.ref, s) for s in listing.items)
         gone = {ref: None for ref in self.snapshot.objects if ref not in listed}
         snapshot, facts = update(self.snapshot, {**listed, **gone}, listing.revision)
         self.refusal = guard.refusal(self.snapshot, snapshot)
         if self.refusal:
             log.error("%s", self.refusal)
-            return
+            snapshot, facts = replace(self.snapshot, revision=listing.revision), frozenset()
         await self._advance(snapshot, facts)
 
     async def follow(self) -> None:

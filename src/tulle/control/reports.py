@@ -66,11 +66,13 @@ class Reports:
 
 
 def changes(snapshot: Snapshot, node: str, workloads: Sequence[Workload]) -> tuple[Put | Delete, ...]:
-    """The writes after which the workloads of a node are exactly these."""
+    """The writes after which the workloads of a node are exactly these. A name that is new here must be new in the
+    store too: another node may be reporting it at this moment."""
     reported = {w.ref: w for w in workloads}
     known = (snapshot.workloads[name].ref for name in snapshot.node_workloads.get(node, ()))
     gone = [Delete(ref) for ref in known if ref not in reported]
-    return (*(Put(ref, encode_json(w)) for ref, w in reported.items() if _differs(snapshot, ref, w)), *gone)
+    new = [w for w in reported.values() if _differs(snapshot, w.ref, w)]
+    return (*(Put(w.ref, encode_json(w), None if w.ref in snapshot.objects else 0) for w in new), *gone)
 
 
 def _differs(snapshot: Snapshot, ref: ObjectRef, workload: Workload) -> bool:

@@ -20,7 +20,8 @@ from tulle.model.conditions import (
 from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
 from tulle.model.kinds import Resource
-from tulle.model.names import ObjectRef
+from tulle.model.names import ObjectRef, ServiceName
+from tulle.model.service import Service
 from tulle.model.tcp_route import TCPRoute
 from tulle.model.unserved import unserved
 from tulle.view import Reader
@@ -30,6 +31,7 @@ from tulle.xds.names import key_of
 REASON_INVALID = "Invalid"
 REASON_REJECTED = "RejectedByProxy"
 REASON_UNASSIGNED = "NoNode"
+REASON_TAKEN = "AddressTaken"
 
 
 class Statuses:
@@ -51,7 +53,27 @@ class Statuses:
         if isinstance(resource, HTTPRoute | GRPCRoute | TCPRoute):
             parents = parent_statuses(Reader(self._refresh.snapshot), resource)
             return Status(parents=tuple(replace(p, conditions=(*p.conditions, programmed)) for p in parents))
-        return Status((_accepted(resource), programmed))
+        return Status((self._accepted(resource), programmed))
+
+    def _accepted(self, resource: Resource) -> Condition:
+        generation = resource.metadata.generation
+        problems = unserved(resource)
+        if problems:
+            return Condition(ACCEPTED, "False", REASON_UNSUPPORTED_VALUE, "; ".join(map(str, problems)), generation)
+        if isinstance(resource, App) and not resource.spec.node:
+            return Condition(ACCEPTED, "False", REASON_UNASSIGNED, "no node runs it: set spec.node", generation)
+        owner = self._owner_of_its_address(resource)
+        if owner is not None:
+            message = f"spec.clusterIP is the address of {owner}; this service has another: remove the field"
+            return Condition(ACCEPTED, "False", REASON_TAKEN, message, generation)
+        return Condition(ACCEPTED, "True", REASON_ACCEPTED, "", generation)
+
+    def _owner_of_its_address(self, resource: Resource) -> ServiceName | None:
+        """The other service that has the address which a service declares."""
+        if not isinstance(resource, Service):
+            return None
+        owner = self._refresh.snapshot.addresses.get(resource.spec.cluster_ip)
+        return owner if owner != ServiceName(resource.metadata.namespace, resource.metadata.name) else None
 
     def _programmed(self, resource: Resource) -> Condition:
         refused = [r for r in self._rejections.all() if resource.ref in self._blamed(r)]
@@ -61,21 +83,11 @@ class Statuses:
         return Condition(PROGRAMMED, "False", REASON_REJECTED, _words(refused), generation)
 
     def _blamed(self, rejection: Rejection) -> frozenset[ObjectRef]:
-        """The routes behind what was refused, or where there is none, all objects behind it."""
+        """The routes behind what was refused; where there is none the services, else all objects behind it."""
         key = key_of(rejection.type_url, rejection.name)
         objects = self._compiler.objects_of(key) if key is not None else frozenset()
         routes = frozenset(ref for ref in objects if ref.kind in ("HTTPRoute", "GRPCRoute", "TCPRoute"))
-        return routes or objects
-
-
-def _accepted(resource: Resource) -> Condition:
-    generation = resource.metadata.generation
-    problems = unserved(resource)
-    if problems:
-        return Condition(ACCEPTED, "False", REASON_UNSUPPORTED_VALUE, "; ".join(map(str, problems)), generation)
-    if isinstance(resource, App) and not resource.spec.node:
-        return Condition(ACCEPTED, "False", REASON_UNASSIGNED, "no node runs it: set spec.node", generation)
-    return Condition(ACCEPTED, "True", REASON_ACCEPTED, "", generation)
+        return routes or frozenset(ref for ref in objects if ref.kind == "Service") or objects
 
 
 def _words(refused: Sequence[Rejection]) -> str:

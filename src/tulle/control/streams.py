@@ -17,6 +17,7 @@ from tulle.model.keys import (
     Key,
     ListenerKey,
     LocalClusterKey,
+    NodeKey,
     PassthroughClusterKey,
     VirtualHostKey,
 )
@@ -54,8 +55,11 @@ class ProxySource:
         return tuple(name_of(key)[1] for key in root_keys(self._compiler, self._proxy, type_url))
 
 
-def root_keys(compiler: Compiler, proxy: ProxyId, type_url: str) -> Iterable[Key]:
-    scope = compiler.scope(proxy)
+def root_keys(compiler: Compiler, client: Client, type_url: str) -> Iterable[Key]:
+    """What the wildcard of a type stands for."""
+    if isinstance(client, AgentId):
+        return [NodeKey(client.node)] if type_url == type_urls.NODE else ()
+    scope = compiler.scope(client)
     match type_url:
         case type_urls.LISTENER:
             return scope.listeners
@@ -69,18 +73,18 @@ def root_keys(compiler: Compiler, proxy: ProxyId, type_url: str) -> Iterable[Key
 class AgentSource:
     """What an agent asks for itself."""
 
-    def __init__(self, compiler: Compiler, node: str) -> None:
+    def __init__(self, compiler: Compiler, agent: AgentId) -> None:
         self._compiler = compiler
-        self._node = node
+        self._agent = agent
 
     def get(self, type_url: str, name: str) -> Resource | Absent:
         key = key_of(type_url, name)
-        if key is None or not agent_may_ask(self._node, key):
+        if key is None or not agent_may_ask(self._agent.node, key):
             return ABSENT
         return self._compiler.resource(key) or ABSENT
 
     def roots(self, type_url: str) -> tuple[str, ...]:
-        return (self._node,) if type_url == type_urls.NODE else ()
+        return tuple(name_of(key)[1] for key in root_keys(self._compiler, self._agent, type_url))
 
 
 class Streams:
@@ -99,7 +103,7 @@ class Streams:
         self._clients[stream] = client
         self._asked[stream] = set()
         if isinstance(client, AgentId):
-            return AgentSource(self._compiler, client.node)
+            return AgentSource(self._compiler, client)
         return ProxySource(self._compiler, client)
 
     def closed(self, stream: Stream) -> None:
@@ -144,6 +148,9 @@ class Streams:
         return {client: stream for stream, client in self._clients.items()}
 
     def _follow_scope(self, stream: Stream, client: Client) -> None:
+        """The client sees more or less than before: its roots differ, and what it asked for by name may now be
+        something for it, or nothing."""
+        stream.changed([name_of(key) for key in self._asked[stream]])
         for type_url in (type_urls.CLUSTER, type_urls.LISTENER, type_urls.VIRTUAL_HOST):
             if WILDCARD in stream.subscriptions(type_url):
                 roots = self._keys(client, type_url, (WILDCARD,))
@@ -156,7 +163,7 @@ class Streams:
         keys: list[Key] = []
         for name in names:
             if name == WILDCARD:
-                keys += root_keys(self._compiler, client, type_url) if isinstance(client, ProxyId) else ()
+                keys += root_keys(self._compiler, client, type_url)
             elif (key := key_of(type_url, name)) is not None:
                 keys.append(key)
         return keys
