@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import random
+import shutil
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -93,6 +94,8 @@ class Agent:
         )
         secrets = SvidSecrets(self._svids, settings.trust_domain, self._identities_of)
         cache_dir = settings.state_dir / "cache"
+        if settings.fresh:
+            shutil.rmtree(cache_dir, ignore_errors=True)
         make_private_directory(cache_dir)
         self.relay = Relay(cache_dir, upstream, secrets)
         self.feed = NodeFeed(settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream)

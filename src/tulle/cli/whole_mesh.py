@@ -2,8 +2,13 @@
 
 import asyncio
 import logging
+import os
+import re
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +33,8 @@ from tulle.store.protocol import Put
 log = logging.getLogger(__name__)
 
 NODE = "local"
+TRY = "tulle.dev/try"
+"""An annotation with commands, one a line, that a reader of the files may want to paste."""
 LOOPBACK = "127.0.0.1"
 TOKEN_LIFETIME = timedelta(minutes=5)
 WATCH_EVERY = 0.2
@@ -127,17 +134,32 @@ class WholeMesh:
 
     def _introduce(self, snapshot: Snapshot) -> None:
         """One table of services, and how to call them."""
-        callers = {app.metadata.namespace: app.metadata.name for app in self._apps}
         rows = []
         for name, service in sorted(snapshot.services.items()):
+            count = str(len(snapshot.members.get(name, ())))
             for port in service.ports:
-                call = _call(callers.get(name.namespace, ""), str(name), port.port, port.protocol)
-                count = len(snapshot.members.get(name, ()))
-                rows.append((str(name), f"{port.port}/{port.protocol}", service.addresses[0], str(count), call))
-        table(("SERVICE", "PORT", "ADDRESS", "WORKLOADS", "CALL IT"), rows)
+                scheme = "http://" if port.protocol == "http" else ""
+                url = f"{scheme}{name.name}:{port.port}"
+                rows.append(
+                    (name.namespace, name.name, f"{port.port}/{port.protocol}", service.addresses[0], count, url)
+                )
+        table(("NAMESPACE", "SERVICE", "PORT", "ADDRESS", "WORKLOADS", "CALL IT"), rows)
+        say("")
         for published in self._settings.published:
             say(f"http://{LOOPBACK}:{published.host_port} is {published.app} on this host")
+        for command in self._to_try(snapshot):
+            say(f"try: {command}")
         say("Ctrl-C stops everything" if self._settings.limit is None else f"ends after {self._settings.limit:g} s")
+
+    def _to_try(self, snapshot: Snapshot) -> list[str]:
+        """Commands to paste: those that the files suggest, else a call of one service by one App."""
+        suggested = [r.metadata.annotations.get(TRY, "") for r in self._resources]
+        commands = [line.strip() for text in suggested for line in text.splitlines() if line.strip()]
+        if not commands and self._apps:
+            app = self._apps[0].metadata
+            http = [(n, p.port) for n, s in sorted(snapshot.services.items()) for p in s.ports if p.protocol == "http"]
+            commands = [f"tulle exec -n {app.namespace} {app.name} -- curl -s http://{n}:{p}/" for n, p in http[:1]]
+        return [_by_path(command) for command in commands]
 
     @property
     def _logs(self) -> str:
@@ -201,12 +223,12 @@ def _placed(resource: Resource) -> Resource:
     return resource
 
 
-def _call(caller: str, service: str, port: int, protocol: str) -> str:
-    """A command to paste; only for what curl can speak."""
-    if protocol != "http" or not caller:
-        return ""
-    name, _, namespace = service.partition(".")
-    return f"tulle exec -n {namespace} {caller} -- curl -s http://{name}:{port}/"
+def _by_path(command: str) -> str:
+    """The command as this shell can run it: with the path of this program where it is not on the PATH."""
+    found, own = shutil.which("tulle"), Path(sys.argv[0]).resolve()
+    if found is not None and Path(found).resolve() == own:
+        return command
+    return re.sub(r"\btulle (?=exec|get|describe|status|apply|delete)", f"{os.path.relpath(own)} ", command)
 
 
 def _described(missing: Sequence[str]) -> str:
