@@ -8,10 +8,10 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from google.protobuf.message import Message
 
 from tulle.identity.svid import Svid
+from tulle.xds.names import TRUST_BUNDLE
 from tulle.xds.resource import Resource, resource
 from tulle.xds.type_urls import PREFIX, SECRET
 
-TRUST_BUNDLE = "trust-bundle"
 _SPIFFE_VALIDATOR = "envoy.tls.cert_validator.spiffe"
 _SPIFFE_VALIDATOR_TYPE = PREFIX + "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
 

@@ -21,6 +21,10 @@ class Resource(Struct, frozen=True):
     wire: bytes
     aliases: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Without the bytes: those of a secret hold a private key."""
+        return f"Resource({self.type_url!r}, {self.name!r}, version={self.version!r}, {len(self.body)} bytes)"
+
 
 def resource(type_url: str, name: str, body: bytes, aliases: tuple[str, ...] = ()) -> Resource:
     """Encodes `body` as the resource `name`; equal arguments give equal bytes."""

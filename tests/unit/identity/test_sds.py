@@ -8,9 +8,10 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_spiffe_val
 
 from tulle.identity import ca
 from tulle.identity.keypair import new_key, signing_request
-from tulle.identity.sds import TRUST_BUNDLE, certificate_secret, trust_bundle_secret
+from tulle.identity.sds import certificate_secret, trust_bundle_secret
 from tulle.identity.svid import Svid, certified
 from tulle.model.names import SpiffeId
+from tulle.xds.names import TRUST_BUNDLE
 from tulle.xds.resource import Resource
 from tulle.xds.type_urls import SECRET
 

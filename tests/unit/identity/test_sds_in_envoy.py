@@ -18,10 +18,11 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
 from tulle.identity import ca
 from tulle.identity.keypair import key_pem, new_key, signing_request
-from tulle.identity.sds import TRUST_BUNDLE, certificate_secret, trust_bundle_secret
+from tulle.identity.sds import certificate_secret, trust_bundle_secret
 from tulle.identity.spiffe_id import Identity
 from tulle.identity.svid import certified
 from tulle.model.names import SpiffeId
+from tulle.xds.names import TRUST_BUNDLE
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)

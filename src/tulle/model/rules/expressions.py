@@ -10,6 +10,8 @@ HINT = "expressions are RE2's and have to match the whole value"
 
 def expression_problems(type_: str, value: str, at: str) -> Iterator[Problem]:
     """The problems of `value` if its type is RegularExpression; `at` is the path of the value."""
-    reason = refusal(value) if type_ == "RegularExpression" else ""
+    if type_ != "RegularExpression":
+        return
+    reason = refusal(value) if value else "is empty"
     if reason:
         yield Problem(at, f"the expression {reason}", HINT)

@@ -28,6 +28,21 @@ _FIELDS = {
     "CORS": ("cors", "cors"),
     "ExternalAuth": ("external_auth", "externalAuth"),
 }
+# They frame messages and connections, or say whom a request is for: an edit would let one request be read as two, or
+# pass where another one was decided on. Names with a colon are no header names at all.
+_NOT_TO_EDIT = frozenset(
+    (
+        "host",
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
 _ONCE = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "CORS")
 
 
@@ -74,6 +89,17 @@ def _header_problems(headers: HTTPHeaderFilter, at: str) -> Iterator[Problem]:
     yield from repeated((header.name for header in headers.set), below(at, "set"), "name")
     yield from repeated((header.name for header in headers.add), below(at, "add"), "name")
     yield from repeated(headers.remove, below(at, "remove"))
+    for field, edited in (("set", headers.set), ("add", headers.add)):
+        for index, header in enumerate(edited):
+            yield from _name_problems(header.name, f"{at}.{field}[{index}].name")
+    for index, name in enumerate(headers.remove):
+        yield from _name_problems(name, f"{at}.remove[{index}]")
+
+
+def _name_problems(name: str, at: str) -> Iterator[Problem]:
+    if name.lower() in _NOT_TO_EDIT:
+        hint = "use a URLRewrite with `hostname`" if name.lower() == "host" else "remove it"
+        yield Problem(at, f"`{name}` is not a route's to edit", hint)
 
 
 def _mirror_problems(mirror: HTTPRequestMirrorFilter, at: str) -> Iterator[Problem]:

@@ -47,8 +47,9 @@ def _rule_problems(rule: GRPCRouteRule, at: str) -> Iterator[Problem]:
 def _method_problems(match: GRPCMethodMatch, at: str) -> Iterator[Problem]:
     if not match.service and not match.method:
         yield Problem(at, "`service` or `method` is missing", "name one of them, or both")
-    yield from expression_problems(match.type, match.service, below(at, "service"))
-    yield from expression_problems(match.type, match.method, below(at, "method"))
+    for field, value in (("service", match.service), ("method", match.method)):
+        if value:  # absent, it means any
+            yield from expression_problems(match.type, value, below(at, field))
     if match.type == "Exact" and match.service and not _SERVICE.fullmatch(match.service):
         yield Problem(below(at, "service"), f'"{match.service}" is no service such as shop.v1.Catalog')
     if match.type == "Exact" and match.method and not _METHOD.fullmatch(match.method):

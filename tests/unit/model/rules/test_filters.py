@@ -67,6 +67,15 @@ def test_refuses(filters: tuple[HTTPRouteFilter, ...], path: str) -> None:
     assert [problem.path for problem in filters_problems(filters, "f")] == [path]
 
 
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "TE", "Upgrade", "Keep-Alive"])
+def test_refuses_to_edit_what_frames_a_message(name: str) -> None:
+    edits = HTTPHeaderFilter(set=(HTTPHeader(name, "a"),), add=(HTTPHeader(name, "a"),), remove=(name,))
+    found = list(filters_problems([HTTPRouteFilter("ResponseHeaderModifier", response_header_modifier=edits)], "f"))
+    at = "f[0].responseHeaderModifier"
+    assert [problem.path for problem in found] == [f"{at}.set[0].name", f"{at}.add[0].name", f"{at}.remove[0]"]
+    assert all(name in problem.message and problem.hint for problem in found)
+
+
 def test_accepts_what_fits_and_several_mirrors() -> None:
     filters = (HEADERS, REWRITE, mirror(HTTPRequestMirrorFilter(BACKEND)), mirror(HTTPRequestMirrorFilter(BACKEND)))
     assert list(filters_problems(filters, "f")) == []

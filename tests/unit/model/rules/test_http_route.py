@@ -22,6 +22,11 @@ MATCH = "spec.rules[0].matches[0]"
             "{matches: [{queryParams: [{type: RegularExpression, name: a, value: '['}]}]}",
             f"{MATCH}.queryParams[0].value",
         ),
+        ("{matches: [{path: {type: RegularExpression, value: ''}}]}", f"{MATCH}.path.value"),
+        (
+            "{matches: [{headers: [{type: RegularExpression, name: a, value: ''}]}]}",
+            f"{MATCH}.headers[0].value",
+        ),
         (f"{{matches: [{{path: {{type: Exact}}}}], filters: [{REPLACE}]}}", "spec.rules[0].filters[0].urlRewrite.path"),
         (f"{{matches: [{{}}, {{}}], filters: [{REPLACE}]}}", "spec.rules[0].filters[0].urlRewrite.path"),
         (
