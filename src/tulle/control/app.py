@@ -64,7 +64,7 @@ class ControlPlane:
         self._store = open_store(settings.store_url)
         self._compiler = Compiler(EMPTY)
         self._rejections = Rejections()
-        self.streams = Streams(self._compiler, self._rejections, settings.trust_domain)
+        self.streams = Streams(self._compiler, self._rejections, settings.trust_domain, self.tokens.is_enrolled)
         self.refresh = Refresh(self._store, self._publish)
         self._issuer = Issuer(self.authority, self.tokens, Directory(self.refresh, settings.trust_domain), _now)
         self._service = XdsService(self.streams)

@@ -5,7 +5,7 @@ Who asks for what is kept by key, so a change costs as much as there are clients
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from tulle.control.compile import Changes, Compiler
@@ -90,10 +90,13 @@ class AgentSource:
 class Streams:
     """The host of all streams; see `tulle.stream.StreamHost`."""
 
-    def __init__(self, compiler: Compiler, rejections: Rejections, trust_domain: str) -> None:
+    def __init__(
+        self, compiler: Compiler, rejections: Rejections, trust_domain: str, is_enrolled: Callable[[str], bool]
+    ) -> None:
         self._compiler = compiler
         self._rejections = rejections
         self._trust_domain = trust_domain
+        self._is_enrolled = is_enrolled
         self._clients: dict[Stream, Client] = {}
         self._asking: defaultdict[Key, set[Stream]] = defaultdict(set)
         self._asked: dict[Stream, set[Key]] = {}
@@ -193,6 +196,8 @@ class Streams:
             raise Refused("a node's certificate is needed") from error
         if not isinstance(identity, NodeIdentity) or identity.trust_domain != self._trust_domain:
             raise Refused("a node's certificate is needed")
+        if not self._is_enrolled(identity.node):
+            raise Refused(f"node {identity.node} is not enrolled")
         client = AgentId.parse(stream.node.id) or ProxyId.parse(stream.node.id)
         if client is None or client.node != identity.node:
             raise Refused(f"{stream.node.id!r} is no proxy of node {identity.node}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,8 @@ _MAX_TEXT = 1024
 # An expired ticket stays so long that its owner is told "expired" and not "unknown".
 _KEPT_AFTER_EXPIRY = timedelta(days=1)
 ANY = "*"
+
+_Stamp: TypeAlias = tuple[int, int, int]
 
 
 class JoinToken(Struct, frozen=True):
@@ -102,8 +104,12 @@ class TokenBook(Protocol):
         """What an enrolled node may run; None: it is not enrolled."""
         ...
 
+    def is_enrolled(self, node: str) -> bool:
+        """Whether the node came in with a token. Cheap: it is asked for every stream."""
+        ...
+
     async def remove_node(self, node: str) -> None:
-        """Takes back what the node's token gave: it gets no certificate any more."""
+        """Takes back what the node's token gave: it gets no certificate and no stream any more."""
         ...
 
 
@@ -175,6 +181,7 @@ class FileTokenBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: tuple[_Stamp | None, frozenset[str]] = (None, frozenset())
 
     async def read(self) -> Book:
         return await asyncio.to_thread(self._read)
@@ -191,6 +198,12 @@ class FileTokenBook:
     async def accounts(self, node: str) -> tuple[AccountRule, ...] | None:
         book = await self.read()
         return next((enrolled.accounts for enrolled in book.nodes if enrolled.node == node), None)
+
+    def is_enrolled(self, node: str) -> bool:
+        stamp = _stamp(self._path)
+        if stamp != self._known[0]:
+            self._known = (stamp, frozenset(enrolled.node for enrolled in self._read().nodes))
+        return node in self._known[1]
 
     async def remove_node(self, node: str) -> None:
         await self._change(lambda book: Book(book.tickets, tuple(n for n in book.nodes if n.node != node)))
@@ -221,6 +234,15 @@ class FileTokenBook:
             yield
         finally:
             os.close(descriptor)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Differs after every write, as each makes a new file. None where there is no file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _hash(token: JoinToken) -> str:

@@ -165,6 +165,19 @@ async def test_a_book_on_disk_is_private_and_lasts(tmp_path: Path):
     assert await book.accounts("n1") is None
 
 
+async def test_who_is_enrolled_is_known_as_it_changes_also_to_another_process(tmp_path: Path):
+    path = tmp_path / "control" / "tokens.json"
+    token, ticket = new_token("n1", RULES, NOW + HOUR, PIN)
+    book, other = FileTokenBook(path), FileTokenBook(path)
+    assert not other.is_enrolled("n1")
+    await book.add(ticket, NOW)
+    assert not other.is_enrolled("n1")
+    await book.redeem(token, "n1", NOW)
+    assert other.is_enrolled("n1") and not other.is_enrolled("n2")
+    await book.remove_node("n1")
+    assert not other.is_enrolled("n1")
+
+
 async def test_a_revoked_token_is_unknown(tmp_path: Path):
     book = FileTokenBook(tmp_path / "control" / "tokens.json")
     token, ticket = new_token("n1", RULES, NOW + HOUR, PIN)
