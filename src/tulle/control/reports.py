@@ -40,29 +40,30 @@ class Reports:
 
     async def take(self, peer: NodeIdentity, request: ReportRequest) -> ReportReply:
         """Writes what differs; answers once the snapshot has it, so that certificates can be issued at once."""
-        problems: list[Problem] = []
-        allowed: list[Workload] = []
-        for workload in request.workloads:
-            found = await self._problems(peer, workload)
-            problems += found
-            if not found:
-                allowed.append(workload)
-        events = await self._store.write(changes(self._refresh.snapshot, peer.node, allowed))
+        accounts = {(w.metadata.namespace, w.spec.service_account) for w in request.workloads}
+        allowed = {account for account in accounts if await self._issuer.may_run(peer.node, *account)}
+        # From here to the write nothing waits: what is checked is what is true when it is written.
+        snapshot = self._refresh.snapshot
+        problems = {w.ref: _problems(snapshot, peer.node, w, allowed) for w in request.workloads}
+        good = [w for w in request.workloads if not problems[w.ref]]
+        events = await self._store.write(changes(snapshot, peer.node, good))
         if events:
             await self._refresh.reached(max(e.revision for e in events))
-        return ReportReply(tuple(problems))
+        return ReportReply(tuple(problem for found in problems.values() for problem in found))
 
-    async def _problems(self, peer: NodeIdentity, workload: Workload) -> Sequence[Problem]:
-        where = str(workload.ref)
-        if workload.spec.node != peer.node:
-            return [Problem("spec.node", f"node {peer.node} may not report it", resource=where)]
-        known = self._refresh.snapshot.objects.get(workload.ref)
-        if isinstance(known, Workload) and known.spec.node != peer.node:
-            return [Problem("metadata.name", "a workload of another node has this name", resource=where)]
-        if not await self._issuer.may_run(peer.node, workload.metadata.namespace, workload.spec.service_account):
-            text = f"node {peer.node} may not run {workload.metadata.namespace}/{workload.spec.service_account}"
-            return [Problem("spec.serviceAccount", text, "make a join token that allows it", resource=where)]
-        return validate(workload)
+
+def _problems(snapshot: Snapshot, node: str, workload: Workload, allowed: set[tuple[str, str]]) -> Sequence[Problem]:
+    where = str(workload.ref)
+    namespace, account = workload.metadata.namespace, workload.spec.service_account
+    if workload.spec.node != node:
+        return [Problem("spec.node", f"node {node} may not report it", resource=where)]
+    known = snapshot.objects.get(workload.ref)
+    if isinstance(known, Workload) and known.spec.node != node:
+        return [Problem("metadata.name", "a workload of another node has this name", resource=where)]
+    if (namespace, account) not in allowed:
+        text = f"node {node} may not run {namespace}/{account}"
+        return [Problem("spec.serviceAccount", text, "make a join token that allows it", resource=where)]
+    return validate(workload)
 
 
 def changes(snapshot: Snapshot, node: str, workloads: Sequence[Workload]) -> tuple[Put | Delete, ...]:
