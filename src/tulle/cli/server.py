@@ -29,6 +29,7 @@ def server(
     enrolment_address: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where new nodes enrol.")
     ] = f"{ALL}:15011",
+    default_node: Annotated[str, typer.Option(metavar="NODE", help="Where Apps run that name no node.")] = "",
     api_address: Annotated[str, typer.Option(metavar="HOST:PORT", help="Serve the API to other hosts, too.")] = "",
     api_certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate of --api-address.")] = None,
     api_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of --api-certificate.")] = None,
@@ -54,7 +55,14 @@ def server(
         make_private_directory(paths.run_dir)
         plane = ControlPlane(
             ControlSettings(
-                trust_domain, paths.control_dir, paths.api_socket, xds_address, enrolment_address, store, https
+                trust_domain,
+                paths.control_dir,
+                paths.api_socket,
+                xds_address,
+                enrolment_address,
+                store,
+                default_node,
+                https,
             )
         )
     except (IdentityError, StoreError, OSError, ValueError) as error:

@@ -177,6 +177,7 @@ class WholeMesh:
                 xds_address=f"{LOOPBACK}:0",
                 enrolment_address=f"{LOOPBACK}:0",
                 store="memory:",
+                default_node=NODE,
             )
         )
 
@@ -209,18 +210,11 @@ class WholeMesh:
 
 
 def with_defaults(resources: Sequence[Resource], mode: str) -> tuple[Resource, ...]:
-    """The resources with what `tulle up` adds: Apps run here unless they say otherwise, and there is a Mesh."""
+    """The resources, and a Mesh in any case: the one that they have, in the mode that was asked for."""
     mesh = next((r for r in resources if isinstance(r, Mesh)), Mesh(metadata=Metadata(name=MESH_NAME)))
     if mode in ("sidecar", "node"):
         mesh = replace(mesh, spec=replace(mesh.spec, mode=mode))
-    others = (_placed(r) for r in resources if not isinstance(r, Mesh))
-    return (mesh, *others)
-
-
-def _placed(resource: Resource) -> Resource:
-    if isinstance(resource, App) and not resource.spec.node:
-        return replace(resource, spec=replace(resource.spec, node=NODE))
-    return resource
+    return (mesh, *(r for r in resources if not isinstance(r, Mesh)))
 
 
 def _by_path(command: str) -> str:

@@ -1,4 +1,4 @@
-"""Gives services their addresses as they are stored.
+"""Completes objects as they are stored: the addresses of services, the node of applications.
 
 An address that is only computed could change with the set of services, and a client that remembers it would reach
 another service. So it becomes part of the object, as in Kubernetes.
@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from msgspec.structs import replace
 
 from tulle.model import vips
+from tulle.model.app import App
+from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef, ServiceName
 from tulle.model.parse import decode_json, encode_json
 from tulle.model.service import Service
@@ -17,11 +19,13 @@ from tulle.store.protocol import Delete, Event, Listing, Put, Store, Stored
 
 
 class AdmittingStore:
-    """A store that completes services before it writes them; everything else passes through."""
+    """A store that completes objects before it writes them; everything else passes through. Apps that name no node get
+    `default_node`."""
 
-    def __init__(self, store: Store, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, store: Store, snapshot: Callable[[], Snapshot], default_node: str = "") -> None:
         self._store = store
         self._snapshot = snapshot
+        self._default_node = default_node
 
     async def get(self, ref: ObjectRef) -> Stored | None:
         return await self._store.get(ref)
@@ -45,18 +49,23 @@ class AdmittingStore:
         await self._store.close()
 
     def _completed(self, changes: Sequence[Put | Delete]) -> tuple[Put | Delete, ...]:
-        services = {change.ref: service for change in changes if (service := _service(change))}
-        taken = {service.spec.cluster_ip for service in services.values()}
-        completed: list[Put | Delete] = []
-        for change in changes:
-            service = services.get(change.ref)
-            if isinstance(change, Put) and service and not service.spec.cluster_ip:
-                address = self._address(service, taken)
+        resources = [_resource(change) for change in changes]
+        taken = {r.spec.cluster_ip for r in resources if isinstance(r, Service)}
+        return tuple(
+            self._complete(change, resource, taken) for change, resource in zip(changes, resources, strict=True)
+        )
+
+    def _complete(self, change: Put | Delete, resource: Resource | None, taken: set[str]) -> Put | Delete:
+        match resource:
+            case Service() if not resource.spec.cluster_ip:
+                address = self._address(resource, taken)
                 taken.add(address)
-                addressed = replace(service, spec=replace(service.spec, cluster_ip=address))
-                change = replace(change, body=encode_json(addressed))
-            completed.append(change)
-        return tuple(completed)
+                resource = replace(resource, spec=replace(resource.spec, cluster_ip=address))
+            case App() if not resource.spec.node and self._default_node:
+                resource = replace(resource, spec=replace(resource.spec, node=self._default_node))
+            case _:
+                return change
+        return Put(change.ref, encode_json(resource), change.expected)
 
     def _address(self, service: Service, taken: set[str]) -> str:
         """The address that the service has already, else a free one."""
@@ -68,8 +77,8 @@ class AdmittingStore:
         return vips.allocate(name, carries_any_http(service), lambda a: a in taken or a in snapshot.addresses)
 
 
-def _service(change: Put | Delete) -> Service | None:
-    if not isinstance(change, Put) or change.ref.kind != "Service":
+def _resource(change: Put | Delete) -> Resource | None:
+    """The object of a kind that is completed here."""
+    if not isinstance(change, Put) or change.ref.kind not in ("Service", "App"):
         return None
-    resource = decode_json(change.body)
-    return resource if isinstance(resource, Service) else None
+    return decode_json(change.body)

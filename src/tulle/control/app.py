@@ -34,7 +34,8 @@ STOP_GRACE = 2.0
 
 class ControlSettings(Struct, frozen=True):
     """`state_dir` keeps the store and the CA. Addresses are `host:port`; port 0 takes a free one. The API listens on
-    `api_socket` (0600) for this user, and where `https` is given for others too."""
+    `api_socket` (0600) for this user, and where `https` is given for others too. Apps that name no node run on
+    `default_node`, if there is one."""
 
     trust_domain: str
     state_dir: Path
@@ -42,6 +43,7 @@ class ControlSettings(Struct, frozen=True):
     xds_address: str = "127.0.0.1:15012"
     enrolment_address: str = "127.0.0.1:15011"
     store: str = ""
+    default_node: str = ""
     https: HttpsSettings | None = None
 
     @property
@@ -69,7 +71,7 @@ class ControlPlane:
         self._issuer = Issuer(self.authority, self.tokens, Directory(self.refresh, settings.trust_domain), _now)
         self._service = XdsService(self.streams)
         self.backend = ControlBackend(
-            AdmittingStore(self._store, lambda: self.refresh.snapshot),
+            AdmittingStore(self._store, lambda: self.refresh.snapshot, settings.default_node),
             self.refresh,
             self._compiler,
             self.streams,

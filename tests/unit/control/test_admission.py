@@ -2,6 +2,7 @@ from msgspec.structs import replace
 from tests.fakes import mesh
 from tests.unit.control.conftest import Plane
 
+from tulle.control.admission import AdmittingStore
 from tulle.model import vips
 from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef, ServiceName
@@ -92,3 +93,13 @@ async def test_everything_else_passes_through(plane: Plane):
     async for events in plane.admitting.watch(1):
         assert [e.ref for e in events] == [cart.ref]
         break
+
+
+async def test_an_app_without_a_node_runs_on_the_default_node(plane: Plane):
+    app = mesh.app("web")
+    assert not app.spec.node
+    admitting = AdmittingStore(plane.store, lambda: plane.refresh.snapshot, default_node="local")
+    (event,) = await admitting.write([put(app)])
+    assert event.stored is not None
+    assert decode_json(event.stored.body) == replace(app, spec=replace(app.spec, node="local"))
+    assert await admitting.write([put(app)]) == ()
