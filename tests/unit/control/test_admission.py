@@ -96,8 +96,7 @@ async def test_everything_else_passes_through(plane: Plane):
 
 
 async def test_an_app_without_a_node_runs_on_the_default_node(plane: Plane):
-    app = mesh.app("web")
-    assert not app.spec.node
+    app = mesh.app("web", node="")
     admitting = AdmittingStore(plane.store, lambda: plane.refresh.snapshot, default_node="local")
     (event,) = await admitting.write([put(app)])
     assert event.stored is not None
