@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 from pyroute2 import NetlinkError
+from tests.e2e.ordinary_user import NOBODY, python_as
 
 from tulle.agent.capture import gateway, netlink, process, proxy_protocol, rootless
 from tulle.agent.capture.dns import bind_dns, serve_dns
@@ -48,7 +49,6 @@ needs_nft = pytest.mark.skipif(
 
 CATALOG = WorkloadName("shop", "catalog-1")
 SO_ORIGINAL_DST = 80
-NOBODY = 65534
 # A filter chain may not redirect.
 REFUSED = Chain("bad", "filter", "output", 0, (Rule((), Redirect(1)),))
 
@@ -818,36 +818,13 @@ async def test_the_gateway_dials_what_the_header_says(tmp_path: Path, echo: tupl
 
 # As an ordinary user
 
-# The interpreter may live where only root may look: the way to it is opened, in a mount namespace of this test.
-AS_USER = """
-import os, sys
-from pathlib import Path
-from tulle.agent.capture import syscalls
-
-uid, directory, program, *arguments = sys.argv[1:]
-prefix = Path(sys.base_prefix)
-closed = next((p for p in reversed(prefix.parents) if not p.stat().st_mode & 0o001), None)
-if closed is not None:
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    interpreter = os.open(prefix, os.O_PATH)
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
-    syscalls.mount("tmpfs", str(closed), "tmpfs", options="mode=0755")
-    prefix.mkdir(parents=True)
-    syscalls.mount(f"/proc/self/fd/{interpreter}", str(prefix), flags=syscalls.MS_BIND)
-os.setgroups([])
-os.setresgid(int(uid), int(uid), int(uid))
-os.setresuid(int(uid), int(uid), int(uid))
-os.chdir(directory)
-os.execv(sys.executable, [sys.executable, "-B", "-c", program, *arguments])
-"""
-
 AS_ROOT_OF_A_USER = "from tulle.agent.capture import rootless; rootless.enter(); "
 
 
 def _as_user(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     # pytest's own directories are closed to others.
     shared = Path("/tmp") / f"tulle-test-{os.getpid()}"
-    command = [sys.executable, "-c", AS_USER, str(NOBODY), "/", program, *arguments]
+    command = python_as(NOBODY, Path("/"), "-c", program, *arguments)
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(shared), "HOME": str(shared)}
     shared.mkdir(mode=0o700)
     os.chown(shared, NOBODY, NOBODY)
