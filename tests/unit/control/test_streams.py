@@ -104,6 +104,12 @@ class TestWhoMayHaveAStream:
             plane.streams.open(FakeStream(node_id, spiffe_id))
         assert plane.streams.clients() == {}
 
+    async def test_not_a_node_that_was_removed(self, plane: Plane):
+        plane.strangers.add("n1")
+        for node_id in (SIDECAR, NODE, AGENT):
+            with pytest.raises(Refused, match="not enrolled"):
+                plane.streams.open(FakeStream(node_id))
+
 
 class TestWhatAProxySees:
     async def test_is_what_its_workloads_may_call(self, plane: Plane):
