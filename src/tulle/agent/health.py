@@ -5,8 +5,8 @@ request that is sent to what does not listen yet is lost.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from enum import Enum
+import math
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -17,12 +17,6 @@ QUICK = 0.25
 """Seconds between readiness probes until the first success: nobody waits a whole period for a start."""
 
 Check: TypeAlias = Callable[[ProbeView], Awaitable[bool]]
-
-
-class Verdict(Enum):
-    READY = "ready"
-    NOT_READY = "not ready"
-    DEAD = "dead"
 
 
 class Streak(Struct, frozen=True):
@@ -48,28 +42,20 @@ def readiness_of(app: AppView) -> ProbeView | None:
     return ProbeView(TcpProbeView(app.ports[0][1]))
 
 
-async def verdicts(app: AppView, check: Check) -> AsyncIterator[Verdict]:
-    """How the application is, every time that changes. Ends after DEAD."""
-    if app.startup and not await _started(app.startup, check):
-        yield Verdict.DEAD
+async def follow_health(app: AppView, check: Check, tell: Callable[[bool], None]) -> None:
+    """Tells every change of whether a started application is ready; returns when it has to be started anew: it did
+    not start in time, or is no longer alive."""
+    if app.startup and not await _passes(app.startup, check):
         return
-    changes: asyncio.Queue[Verdict] = asyncio.Queue(maxsize=8)
     async with asyncio.TaskGroup() as tasks:
-        followers = [tasks.create_task(_follow_readiness(readiness_of(app), check, changes), name="readiness")]
+        following = tasks.create_task(_follow_readiness(readiness_of(app), check, tell), name="readiness")
         if app.liveness:
-            followers.append(tasks.create_task(_follow_liveness(app.liveness, check, changes), name="liveness"))
-        try:
-            while True:
-                verdict = await changes.get()
-                yield verdict
-                if verdict is Verdict.DEAD:
-                    return
-        finally:
-            for follower in followers:
-                follower.cancel()
+            await _fails(app.liveness, check)
+            following.cancel()
 
 
-async def _started(probe: ProbeView, check: Check) -> bool:
+async def _passes(probe: ProbeView, check: Check) -> bool:
+    """Which of the two thresholds a probe reaches first."""
     await asyncio.sleep(probe.initial_delay)
     streak = Streak()
     while True:
@@ -79,9 +65,18 @@ async def _started(probe: ProbeView, check: Check) -> bool:
         await asyncio.sleep(probe.period)
 
 
-async def _follow_readiness(probe: ProbeView | None, check: Check, changes: asyncio.Queue[Verdict]) -> None:
+async def _fails(probe: ProbeView, check: Check) -> None:
+    """Returns when a probe has failed for good."""
+    await asyncio.sleep(probe.initial_delay)
+    streak = Streak()
+    while (streak := streak.observe(await check(probe), probe)).passing is not False:
+        await asyncio.sleep(probe.period)
+
+
+async def _follow_readiness(probe: ProbeView | None, check: Check, tell: Callable[[bool], None]) -> None:
     if probe is None:
-        await changes.put(Verdict.READY)
+        tell(True)
+        await asyncio.sleep(math.inf)
         return
     await asyncio.sleep(probe.initial_delay)
     streak, told, was_ready = Streak(), False, False
@@ -91,14 +86,5 @@ async def _follow_readiness(probe: ProbeView | None, check: Check, changes: asyn
         was_ready = was_ready or ready
         if ready != told:
             told = ready
-            await changes.put(Verdict.READY if ready else Verdict.NOT_READY)
+            tell(ready)
         await asyncio.sleep(probe.period if was_ready else min(QUICK, probe.period))
-
-
-async def _follow_liveness(probe: ProbeView, check: Check, changes: asyncio.Queue[Verdict]) -> None:
-    await asyncio.sleep(probe.initial_delay)
-    streak = Streak()
-    while streak.passing is not False:
-        await asyncio.sleep(probe.period)
-        streak = streak.observe(await check(probe), probe)
-    await changes.put(Verdict.DEAD)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tulle.agent.capture.launch import Launch, RunAs
 from tulle.agent.capture.process import Launched, LaunchError, read_record, resolv_conf, start, terminate
 from tulle.agent.capture.rules import RESOLVER
-from tulle.agent.health import Verdict, verdicts
+from tulle.agent.health import follow_health
 from tulle.agent.host import Admission, Host, NotAdmitted
 from tulle.agent.pidfd import Process
 from tulle.agent.probes import Prober
@@ -175,7 +175,7 @@ class Replica:
                 return ended.result()
             if health.done():
                 health.result()
-                log.warning("%s failed its liveness probe", self.name)
+                log.warning("%s is dead, its probes say", self.name)
                 return await terminate(launched, self._grace)
             return None
         finally:
@@ -186,10 +186,7 @@ class Replica:
     async def _follow_health(self, launched: Launched, on_change: Callable[[], None]) -> None:
         """Returns when the probes say that the application is dead."""
         prober = Prober(Path(launched.network), self._launch())
-        async for verdict in verdicts(self._app, prober.check):
-            if verdict is Verdict.DEAD:
-                return
-            self._set_ready(verdict is Verdict.READY, on_change)
+        await follow_health(self._app, prober.check, lambda ready: self._set_ready(ready, on_change))
 
     def _set_ready(self, ready: bool, on_change: Callable[[], None]) -> None:
         if not self.leaving:
