@@ -1,0 +1,1 @@
+"""What a request through the mesh costs, against the same Envoy without Tulle."""
