@@ -1,0 +1,256 @@
+"""What must hold against an attacker, tried on a whole mesh: in both modes, as root and as an ordinary user."""
+
+import json
+import os
+import socket
+import ssl
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from tests.e2e import impostors
+from tests.e2e.hostile import GREETING
+from tests.e2e.impostors import DAY, Pair
+from tests.e2e.security_mesh import DOMAIN, LIMIT, MESHES, SecurityMesh, running, until
+
+from tulle.model.names import WorkloadName, WorkloadPort
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        os.geteuid() != 0 and not os.environ.get("CI"), reason="looks into namespaces: run as root, or set CI to fail"
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=MESHES)
+def mesh(request: pytest.FixtureRequest) -> Iterator[SecurityMesh]:
+    with running(*MESHES[request.param]) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def authority(mesh: SecurityMesh) -> Pair:
+    directory = mesh.state_dir / "up" / "control"
+    return impostors.load(directory / "ca.key", directory / "ca.pem")
+
+
+# At a mesh address
+
+
+class Door(NamedTuple):
+    """Where a workload's greeter is reached: port and SNI."""
+
+    port: int
+    sni: str
+
+
+@pytest.fixture
+def door(mesh: SecurityMesh) -> Door:
+    declared = mesh.workload("server")
+    name = WorkloadName("shop", declared["metadata"]["name"])
+    return Door(declared["spec"]["meshPort"], WorkloadPort(name, mesh.greeter("server")).sni)
+
+
+def greeted(mesh: SecurityMesh) -> int:
+    """How many have reached the application, ever."""
+    return mesh.app_log("server").count("greeted")
+
+
+def knock(mesh: SecurityMesh, port: int, context: ssl.SSLContext | None, sni: str | None, sent: bytes = b"") -> bytes:
+    """Everything that comes back from a mesh address until it closes, or as much as a greeting."""
+    received = b""
+    with mesh.between(lambda: socket.create_connection(("127.0.0.1", port), LIMIT)) as plain:
+        try:
+            connection = context.wrap_socket(plain, server_hostname=sni) if context else plain
+            connection.sendall(sent)
+            while len(received) < len(GREETING) and (data := connection.recv(65536)):
+                received += data
+        except (ssl.SSLError, ConnectionError):
+            pass
+    return received
+
+
+STRANGERS: dict[str, Callable[[Pair], Pair | None]] = {
+    "no certificate": lambda _: None,
+    "self-signed": lambda _: impostors.made(None),
+    "another CA": lambda _: impostors.made(impostors.made(None, is_ca=True)),
+    "expired": lambda ca: impostors.made(ca, start=-2 * DAY, end=-DAY),
+    "not valid yet": lambda ca: impostors.made(ca, start=DAY, end=2 * DAY),
+    "another trust domain": lambda ca: impostors.made(ca, ["spiffe://other.local/ns/shop/sa/alice"]),
+    "no SPIFFE ID": lambda ca: impostors.made(ca, [], dns=["alice.shop"]),
+    "a DNS name like one": lambda ca: impostors.made(ca, [], dns=["spiffe.tulle.local"]),
+    "the CA itself": lambda ca: ca,
+    "a CA below": lambda ca: impostors.made(ca, is_ca=True),
+    "a node": lambda ca: impostors.made(ca, [f"spiffe://{DOMAIN}/tulle/node/local"]),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_a_stranger_never_reaches_an_application(
+    mesh: SecurityMesh, door: Door, authority: Pair, stranger: str
+) -> None:
+    before = greeted(mesh)
+    shown = STRANGERS[stranger](authority)
+    assert knock(mesh, door.port, impostors.client(shown), door.sni, b"hello") == b""
+    # Who belongs to the mesh is the only one that the application has heard of.
+    assert knock(mesh, door.port, impostors.client(impostors.made(authority)), door.sni) == GREETING
+    until(lambda: greeted(mesh) == before + 1, "one was greeted")
+
+
+def test_nothing_but_tls_1_3_and_the_right_name_reaches_an_application(
+    mesh: SecurityMesh, door: Door, authority: Pair
+) -> None:
+    before = greeted(mesh)
+    member = impostors.made(authority)
+    assert knock(mesh, door.port, None, None, b"GET / HTTP/1.1\r\nhost: server.shop\r\n\r\n") == b""
+    assert knock(mesh, door.port, None, None, b"\0" * 4096) == b""
+    assert knock(mesh, door.port, impostors.client(member, ssl.TLSVersion.TLSv1_2), door.sni, b"hello") == b""
+    other_port = door.sni.replace(str(mesh.greeter("server")), str(mesh.ports("server")[2]))
+    for sni in (None, "server.shop", other_port, door.sni + ".", "*"):
+        assert knock(mesh, door.port, impostors.client(member), sni, b"hello") == b""
+    assert knock(mesh, door.port, impostors.client(member), door.sni) == GREETING
+    until(lambda: greeted(mesh) == before + 1, "one was greeted")
+
+
+# Between workloads
+
+
+class Declared:
+    """A TLS server where proxies are, declared by hand as a workload of a service: answers every request with the
+    SPIFFE ID of who sent it, and with a number for the connection."""
+
+    def __init__(self, mesh: SecurityMesh, name: str, context: ssl.SSLContext, account: str) -> None:
+        self.seen: list[tuple[int, str, bytes]] = []
+        self.failures = 0
+        self._context = context
+        self._listener = mesh.between(lambda: socket.create_server(("127.0.0.1", 0), backlog=64))
+        self.port: int = self._listener.getsockname()[1]
+        labels = {"app": name}
+        ports = [
+            {"name": "http", "port": 8080, "appProtocol": "http"},
+            {"name": "tcp", "port": 9000, "appProtocol": "tcp"},
+        ]
+        mesh.apply(
+            {
+                "apiVersion": "tulle.dev/v1alpha1",
+                "kind": "Workload",
+                "metadata": {"name": name, "namespace": "shop", "labels": labels},
+                "spec": {"address": "127.0.0.1", "meshPort": self.port, "serviceAccount": account},
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": name, "namespace": "shop"},
+                "spec": {"selector": labels, "ports": ports},
+            },
+        )
+
+    def __enter__(self) -> "Declared":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        number = 0
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            number += 1
+            threading.Thread(target=self._serve, args=(accepted, number), daemon=True).start()
+
+    def _serve(self, accepted: socket.socket, number: int) -> None:
+        accepted.settimeout(LIMIT)
+        try:
+            with self._context.wrap_socket(accepted, server_side=True) as connection:
+                names = (connection.getpeercert() or {}).get("subjectAltName", ())
+                (caller,) = [value for kind, value in names if kind == "URI"]
+                while data := connection.recv(65536):
+                    self.seen.append((number, caller, data))
+                    answer = caller.encode()
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(answer), answer))
+        except (OSError, ValueError):
+            self.failures += 1
+
+
+CALL = """
+import http.client
+for _ in range({times}):
+    connection = http.client.HTTPConnection("{service}.shop", 8080, timeout=10)
+    try:
+        connection.request("GET", "/{name}")
+        answer = connection.getresponse()
+        print(answer.status, answer.read().decode())
+    finally:
+        connection.close()
+"""
+
+CALL_TCP = """
+import socket
+with socket.create_connection(("{service}.shop", 9000), timeout=10) as connection:
+    connection.sendall(b"/{name}")
+    try:
+        print(connection.recv(65536).decode())
+    except ConnectionError:
+        print()
+"""
+
+
+def test_each_workload_is_itself_and_no_connection_is_anothers(mesh: SecurityMesh, authority: Pair) -> None:
+    own = impostors.made(authority, [f"spiffe://{DOMAIN}/ns/shop/sa/tester"])
+    with Declared(mesh, "tester", impostors.server(own, authority), "tester") as tester:
+        for _ in range(5):
+            for name in ("alice", "bob"):
+                identity = f"spiffe://{DOMAIN}/ns/shop/sa/{name}"
+                answers = mesh.run(name, CALL.format(service="tester", name=name, times=4)).split("\n")[:-1]
+                assert answers == [f"200 {identity}"] * 4
+                assert identity in mesh.run(name, CALL_TCP.format(service="tester", name=name))
+        by_connection: dict[int, set[str]] = {}
+        for number, caller, data in tester.seen:
+            sender = data.partition(b"/")[2].partition(b" ")[0].decode()
+            assert caller == f"spiffe://{DOMAIN}/ns/shop/sa/{sender}"
+            by_connection.setdefault(number, set()).add(sender)
+        assert all(len(senders) == 1 for senders in by_connection.values())
+        assert Counter(sender for (sender,) in by_connection.values()).keys() == {"alice", "bob"}
+
+
+def test_a_server_that_is_somebody_else_is_sent_nothing(mesh: SecurityMesh, authority: Pair) -> None:
+    bob = impostors.made(authority, [f"spiffe://{DOMAIN}/ns/shop/sa/bob"])
+    with Declared(mesh, "false-friend", impostors.server(bob, authority), "alice") as impostor:
+        (answer,) = mesh.run("alice", CALL.format(service="false-friend", name="alice", times=1)).splitlines()
+        assert answer.startswith("503 ")
+        assert mesh.run("alice", CALL_TCP.format(service="false-friend", name="alice")) == "\n"
+        assert impostor.seen == []
+
+
+def test_another_workload_at_the_address_of_a_service_is_not_taken_for_it(mesh: SecurityMesh) -> None:
+    before = greeted(mesh)
+    real = mesh.workload("server")
+    port = real["spec"]["meshPort"]
+    mesh.apply(
+        {
+            "apiVersion": "tulle.dev/v1alpha1",
+            "kind": "Workload",
+            "metadata": {"name": "claimed", "namespace": "shop", "labels": {"app": "claimed"}},
+            "spec": {"address": "127.0.0.1", "meshPort": port, "serviceAccount": "bob"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "claimed", "namespace": "shop"},
+            "spec": {
+                "selector": {"app": "claimed"},
+                "ports": [{"name": "tcp", "port": 9000, "targetPort": mesh.greeter("server"), "appProtocol": "tcp"}],
+            },
+        },
+    )
+    assert mesh.run("alice", CALL_TCP.format(service="claimed", name="alice")) == "\n"
+    assert greeted(mesh) == before
