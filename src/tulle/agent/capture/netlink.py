@@ -27,6 +27,8 @@ from pyroute2.nftables.main import NFTables
 
 from tulle.agent.capture.rules import (
     Accept,
+    AnsweredFrom,
+    Drop,
     Match,
     Redirect,
     Refuse,
@@ -45,11 +47,11 @@ Expression = dict[str, list[tuple[str, object]]]
 
 _RTN_LOCAL = 2
 _LOOPBACK_INDEX = 1
-_NF_ACCEPT = 1
+_NF_DROP, _NF_ACCEPT = 0, 1
 _NFPROTO = {4: 2, 6: 10}
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
 _DESTINATION_OFFSET = {4: 16, 6: 24}
-_CT_DIRECTION, _CT_REPLY = 1, b"\x01"
+_CT_DIRECTION, _CT_PROTO_SRC, _CT_REPLY = 1, 11, 1
 _ICMP = {4: (socket.IPPROTO_ICMP, 3), 6: (socket.IPPROTO_ICMPV6, 1)}
 _REJECT_ICMPX, _ADMIN_PROHIBITED = 2, 3
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
@@ -162,17 +164,22 @@ def _match(match: Match) -> Iterator[Expression]:
                 yield from _payload_is(_TRANSPORT_HEADER, 2, port.to_bytes(2, "big"))
         case Reply():
             yield genex("ct", {"dreg": Regs.NFT_REG_1.value, "key": _CT_DIRECTION})
-            yield _compare(_CT_REPLY)
+            yield _compare(bytes([_CT_REPLY]))
         case Unreachable(version):
             protocol, icmp_type = _ICMP[version]
             yield from _meta_is(Meta.NFT_META_L4PROTO, protocol)
             yield from _payload_is(_TRANSPORT_HEADER, 0, bytes([icmp_type]))
+        case AnsweredFrom(port):
+            yield genex("ct", {"dreg": Regs.NFT_REG_1.value, "key": _CT_PROTO_SRC, "direction": _CT_REPLY})
+            yield _compare(port.to_bytes(2, "big"))
 
 
 def _verdict(outcome: Verdict) -> Iterator[Expression]:
     match outcome:
         case Accept():
             yield from verdict(code=_NF_ACCEPT)
+        case Drop():
+            yield from verdict(code=_NF_DROP)
         case Redirect(port):
             value = {"attrs": [("NFTA_DATA_VALUE", port.to_bytes(2, "big"))]}
             yield genex("immediate", {"dreg": Regs.NFT_REG_1.value, "data": value})

@@ -41,8 +41,13 @@ class Launched(Struct, frozen=True):
 
 
 def resolv_conf(namespace: str, resolver: str) -> str:
-    """What an application's /etc/resolv.conf says: names without a dot are looked up in its own namespace first."""
-    return f"nameserver {resolver}\nsearch {namespace}.svc.cluster.local svc.cluster.local\noptions ndots:1\n"
+    """What an application's /etc/resolv.conf says: names without a dot are looked up in its own namespace first.
+
+    A question that is lost while the agent is started again is asked again soon, but not before the agent has had the
+    time to ask the control plane or the host's name servers.
+    """
+    search = f"search {namespace}.svc.cluster.local svc.cluster.local"
+    return f"nameserver {resolver}\n{search}\noptions ndots:1 timeout:3 attempts:3\n"
 
 
 async def start(launch: Launch, log: Path) -> Launched:

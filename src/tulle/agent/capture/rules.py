@@ -66,7 +66,16 @@ class Unreachable(Struct, frozen=True):
         return f"{'icmp' if self.version == 4 else 'icmpv6'} type destination-unreachable"
 
 
-Match = To | Udp | Tcp | Reply | Unreachable
+class AnsweredFrom(Struct, frozen=True):
+    """Packets of a flow, or ICMP errors about one, whose other side is at `port`, wherever it was sent to."""
+
+    port: int
+
+    def __str__(self) -> str:
+        return f"ct reply proto-src {self.port}"
+
+
+Match = To | Udp | Tcp | Reply | Unreachable | AnsweredFrom
 
 
 class Accept(Struct, frozen=True):
@@ -92,7 +101,14 @@ class Refuse(Struct, frozen=True):
         return "reject with icmpx admin-prohibited"
 
 
-Verdict = Accept | Redirect | Refuse
+class Drop(Struct, frozen=True):
+    """Let nobody hear of it."""
+
+    def __str__(self) -> str:
+        return "drop"
+
+
+Verdict = Accept | Redirect | Refuse | Drop
 
 
 class Rule(Struct, frozen=True):
@@ -137,6 +153,9 @@ def workload_rules(outbound_port: int = OUTBOUND_PORT, dns_port: int = DNS_PORT,
         Rule((Tcp(),), Redirect(outbound_port)),
     )
     limits = (
+        # While the agent is away nobody listens there. An application that heard so would fail at once; this way it
+        # asks again, and the next agent answers.
+        *(Rule((Unreachable(version), AnsweredFrom(dns_port)), Drop()) for version in (4, 6)),
         *(Rule((loopback,), Accept()) for loopback in _LOOPBACK),
         Rule((Tcp(),), Accept()),
         Rule((Reply(),), Accept()),

@@ -3,7 +3,20 @@
 from ipaddress import IPv4Network, IPv6Network
 
 from tulle.agent.capture.netlink import expressions
-from tulle.agent.capture.rules import Accept, Redirect, Refuse, Reply, Rule, Tcp, To, Udp, Unreachable, workload_rules
+from tulle.agent.capture.rules import (
+    Accept,
+    AnsweredFrom,
+    Drop,
+    Redirect,
+    Refuse,
+    Reply,
+    Rule,
+    Tcp,
+    To,
+    Udp,
+    Unreachable,
+    workload_rules,
+)
 
 
 def _names(rule: Rule) -> list[object]:
@@ -19,11 +32,13 @@ def test_every_match_loads_and_compares() -> None:
     assert _names(Rule((Unreachable(4),), Accept())) == compare_twice
     assert _names(Rule((Tcp(),), Accept())) == ["meta", "cmp", "immediate"]
     assert _names(Rule((Reply(),), Accept())) == ["ct", "cmp", "immediate"]
+    assert _names(Rule((AnsweredFrom(15053),), Accept())) == ["ct", "cmp", "immediate"]
 
 
 def test_every_verdict() -> None:
     assert _names(Rule((), Redirect(15001))) == ["immediate", "redir"]
     assert _names(Rule((), Refuse())) == ["reject"]
+    assert _names(Rule((), Drop())) == ["immediate"]
 
 
 def test_a_prefix_is_compared_by_its_own_bytes_only() -> None:

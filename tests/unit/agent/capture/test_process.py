@@ -13,7 +13,7 @@ def test_names_are_looked_up_in_the_applications_own_namespace_first() -> None:
     assert resolv_conf("shop", "127.0.0.53").splitlines() == [
         "nameserver 127.0.0.53",
         "search shop.svc.cluster.local svc.cluster.local",
-        "options ndots:1",
+        "options ndots:1 timeout:3 attempts:3",
     ]
 
 

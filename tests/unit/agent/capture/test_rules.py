@@ -23,6 +23,8 @@ def test_tcp_goes_to_the_proxy_and_dns_to_the_agent() -> None:
 
 def test_everything_else_is_refused_at_once() -> None:
     assert _texts(workload_rules(), "limit") == [
+        "icmp type destination-unreachable ct reply proto-src 15053 drop",
+        "icmpv6 type destination-unreachable ct reply proto-src 15053 drop",
         "ip daddr 127.0.0.0/8 accept",
         "ip6 daddr ::1 accept",
         "meta l4proto tcp accept",
