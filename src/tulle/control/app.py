@@ -25,8 +25,12 @@ from tulle.identity.node_service import enrolment_handler, node_handler
 from tulle.identity.private_file import make_private_directory
 from tulle.identity.server_credentials import enrolment_credentials, mutual_credentials
 from tulle.identity.tokens import FileTokenBook
+from tulle.model.mesh import MESH_NAME, Mesh, MeshSpec
+from tulle.model.metadata import Metadata
+from tulle.model.parse import encode_json
 from tulle.model.snapshot import EMPTY, Fact, Snapshot
 from tulle.store import open_store
+from tulle.store.protocol import Put
 from tulle.stream.server import SERVER_OPTIONS, XdsService
 
 STOP_GRACE = 2.0
@@ -67,7 +71,7 @@ class ControlPlane:
         self._compiler = Compiler(EMPTY)
         self._rejections = Rejections()
         self.streams = Streams(self._compiler, self._rejections, settings.trust_domain, self.tokens.is_enrolled)
-        self.refresh = Refresh(self._store, self._publish)
+        self.refresh = Refresh(self._store, self._publish, settings.trust_domain)
         self._issuer = Issuer(self.authority, self.tokens, Directory(self.refresh, settings.trust_domain), _now)
         self._service = XdsService(self.streams)
         self.backend = ControlBackend(
@@ -84,6 +88,7 @@ class ControlPlane:
     async def serve(self, started: asyncio.Event) -> None:
         """Serves until cancelled; sets `started` when it answers."""
         try:
+            await self._declare_mesh()
             await self.refresh.load()
             servers = await self._grpc_servers()
             try:
@@ -96,6 +101,12 @@ class ControlPlane:
                 await asyncio.gather(*(server.stop(STOP_GRACE) for server in servers))
         finally:
             await self._store.close()
+
+    async def _declare_mesh(self) -> None:
+        """There is a Mesh from the start, with the trust domain of the certificate authority."""
+        mesh = Mesh(metadata=Metadata(name=MESH_NAME), spec=MeshSpec(trust_domain=self.settings.trust_domain))
+        if await self._store.get(mesh.ref) is None:
+            await self._store.write([Put(mesh.ref, encode_json(mesh), expected=0)])
 
     def _publish(self, snapshot: Snapshot, facts: frozenset[Fact]) -> None:
         self.streams.publish(self._compiler.advance(snapshot, facts))

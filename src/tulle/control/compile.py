@@ -4,8 +4,9 @@ The memo remembers which facts each view read. A change names the facts that dif
 built again, and an equal view stops there.
 """
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -18,6 +19,8 @@ from tulle.model.workload import Workload
 from tulle.view import Reader, Scope, View, build, scope
 from tulle.xds.resource import Resource
 from tulle.xds.translate import translate
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -43,13 +46,15 @@ class Changes(Struct, frozen=True):
 
 
 class Compiler:
-    """The memo of one snapshot; `advance` carries it over to the next."""
+    """The memo of one snapshot; `advance` carries it over to the next. `failures` says what could not be compiled."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, translate: Callable[[View], Resource] = translate) -> None:
         self.snapshot = snapshot
+        self._translate = translate
         self._compiled: dict[Key, _Entry[_Compiled]] = {}
         self._scopes: dict[ProxyId, _Entry[Scope]] = {}
         self._readers: defaultdict[Fact, set[Question]] = defaultdict(set)
+        self.failures: dict[Key, str] = {}
 
     def resource(self, key: Key) -> Resource | None:
         """The compiled resource, or None where there is no such thing now."""
@@ -94,6 +99,7 @@ class Compiler:
                 entry = self._scopes.pop(question, None)
             else:
                 entry = self._compiled.pop(question, None)
+                self.failures.pop(question, None)
             if entry is not None:
                 self._unlink(question, entry.facts)
 
@@ -102,15 +108,24 @@ class Compiler:
 
     def _build(self, key: Key, before: _Compiled | None) -> _Entry[_Compiled]:
         reader = Reader(self.snapshot)
-        view = build(reader, key)
-        if before is not None and before.view == view:
-            compiled = before
-        else:
-            compiled = _Compiled(view, translate(view) if view is not None else None)
+        try:
+            compiled = self._compile(reader, key, before)
+            self.failures.pop(key, None)
+        except Exception as error:  # an object that is served wrongly must not take all others with it
+            log.exception("%s cannot be compiled; its last good version goes on being served", key)
+            self.failures[key] = f"{type(error).__name__}: {error}"
+            compiled = before or _Compiled(None, None)
         entry = _Entry(compiled, frozenset(reader.facts))
         self._relink(key, self._compiled.get(key), entry.facts)
         self._compiled[key] = entry
         return entry
+
+    def _compile(self, reader: Reader, key: Key, before: _Compiled | None) -> _Compiled:
+        """Equal views are not translated again."""
+        view = build(reader, key)
+        if before is not None and before.view == view:
+            return before
+        return _Compiled(view, self._translate(view) if view is not None else None)
 
     def _rescope(self, proxy: ProxyId) -> _Entry[Scope]:
         reader = Reader(self.snapshot)

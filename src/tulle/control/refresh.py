@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from tulle.control import guard
 from tulle.model.kinds import Resource
+from tulle.model.mesh import Mesh
 from tulle.model.names import ObjectRef
 from tulle.model.parse import InvalidResource, decode_json
 from tulle.model.problem import Problem
@@ -26,8 +27,9 @@ class Refresh:
     `publish` is called with every new snapshot and the facts in which it differs from the one before, in order.
     """
 
-    def __init__(self, store: Store, publish: Publish) -> None:
+    def __init__(self, store: Store, publish: Publish, trust_domain: str) -> None:
         self._store = store
+        self._trust_domain = trust_domain
         self._publish = publish
         self._advanced = asyncio.Condition()
         self.snapshot: Snapshot = EMPTY
@@ -76,13 +78,23 @@ class Refresh:
         for ref, stored in entries:
             self.problems.pop(ref, None)
             try:
-                decoded[ref] = _resource(stored) if stored else None
+                decoded[ref] = self._served(_resource(stored)) if stored else None
             except InvalidResource as error:
                 self.problems[ref] = error.problems
                 log.error("%s: %s", ref, "; ".join(map(str, error.problems)))
                 if ref in self.snapshot.objects:
                     decoded[ref] = self.snapshot.objects[ref]
         return decoded
+
+    def _served(self, resource: Resource) -> Resource:
+        """Identities are of the domain that the certificate authority was made for: with another one in the Mesh every
+        proxy would refuse every other. So that field is not served, and the object's status says so."""
+        if not isinstance(resource, Mesh) or resource.spec.trust_domain == self._trust_domain:
+            return resource
+        message = f"stays {self._trust_domain}, for which the certificate authority was made"
+        problem = Problem("spec.trustDomain", message, f"write {self._trust_domain}", resource=str(resource.ref))
+        self.problems[resource.ref] = (problem,)
+        return replace(resource, spec=replace(resource.spec, trust_domain=self._trust_domain))
 
 
 def _resource(stored: Stored) -> Resource:

@@ -19,6 +19,7 @@ from tulle.model.conditions import (
 )
 from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
+from tulle.model.keys import Key
 from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef, ServiceName
 from tulle.model.service import Service
@@ -30,6 +31,7 @@ from tulle.xds.names import key_of
 
 REASON_INVALID = "Invalid"
 REASON_REJECTED = "RejectedByProxy"
+REASON_NOT_COMPILED = "NotCompiled"
 REASON_UNASSIGNED = "NoNode"
 REASON_TAKEN = "AddressTaken"
 
@@ -76,15 +78,17 @@ class Statuses:
         return owner if owner != ServiceName(resource.metadata.namespace, resource.metadata.name) else None
 
     def _programmed(self, resource: Resource) -> Condition:
-        refused = [r for r in self._rejections.all() if resource.ref in self._blamed(r)]
         generation = resource.metadata.generation
-        if not refused:
-            return Condition(PROGRAMMED, "True", REASON_PROGRAMMED, "", generation)
-        return Condition(PROGRAMMED, "False", REASON_REJECTED, _words(refused), generation)
+        failed = [text for key, text in self._compiler.failures.items() if resource.ref in self._blamed(key)]
+        if failed:
+            return Condition(PROGRAMMED, "False", REASON_NOT_COMPILED, "; ".join(failed), generation)
+        refused = [r for r in self._rejections.all() if resource.ref in self._blamed(key_of(r.type_url, r.name))]
+        if refused:
+            return Condition(PROGRAMMED, "False", REASON_REJECTED, _words(refused), generation)
+        return Condition(PROGRAMMED, "True", REASON_PROGRAMMED, "", generation)
 
-    def _blamed(self, rejection: Rejection) -> frozenset[ObjectRef]:
-        """The routes behind what was refused; where there is none the services, else all objects behind it."""
-        key = key_of(rejection.type_url, rejection.name)
+    def _blamed(self, key: Key | None) -> frozenset[ObjectRef]:
+        """The routes behind what went wrong; where there is none the services, else all objects behind it."""
         objects = self._compiler.objects_of(key) if key is not None else frozenset()
         routes = frozenset(ref for ref in objects if ref.kind in ("HTTPRoute", "GRPCRoute", "TCPRoute"))
         return routes or frozenset(ref for ref in objects if ref.kind == "Service") or objects

@@ -11,6 +11,7 @@ PROGRAMMED = "Programmed"
 PARTIALLY_INVALID = "PartiallyInvalid"
 
 REASON_ACCEPTED = "Accepted"
+REASON_CONFLICTED = "Conflicted"
 REASON_PENDING = "Pending"
 REASON_UNSUPPORTED_VALUE = "UnsupportedValue"
 REASON_NO_MATCHING_PARENT = "NoMatchingParent"

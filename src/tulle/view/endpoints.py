@@ -20,8 +20,17 @@ def tcp_endpoints(reader: Reader, key: TcpEndpointsKey) -> EndpointsView | None:
     backends = tcp_backends(reader, key.client_namespace, key.address)
     if backends is None:
         return None
-    groups = (EndpointGroup(b.weight, instances(reader, b.port) if b.port else ()) for b in backends)
-    return EndpointsView(key, tuple(groups))
+    groups = tuple(EndpointGroup(b.weight, instances(reader, b.port) if b.port else ()) for b in backends)
+    if len(groups) > 1:
+        # Envoy gives the share of an empty group to the others; the specification wants it refused.
+        groups = tuple(EndpointGroup(g.weight, g.endpoints or (_refusing(i),)) for i, g in enumerate(groups))
+    return EndpointsView(key, groups)
+
+
+def _refusing(index: int) -> EndpointView:
+    """An address where nothing answers; what did would have no identity that a client accepts. Each has another, as
+    Envoy takes equal addresses for one instance."""
+    return EndpointView("127.0.0.1", 1 + index, WorkloadPort(WorkloadName("invalid", "backend"), 1))
 
 
 def instances(reader: Reader, port: ServicePort) -> tuple[EndpointView, ...]:
@@ -40,7 +49,7 @@ def _endpoint(workload: Workload, entry: PortEntry) -> EndpointView | None:
     if port is None or spec.state not in ("Ready", "Draining") or not spec.mesh_port:
         return None
     name = WorkloadName(workload.metadata.namespace, workload.metadata.name)
-    return EndpointView(spec.address, spec.mesh_port, WorkloadPort(name, port), spec.state == "Draining")
+    return EndpointView(spec.address, spec.mesh_port, WorkloadPort(name, port), spec.weight, spec.state == "Draining")
 
 
 def target_port(workload: Workload, entry: PortEntry) -> int | None:

@@ -1,10 +1,11 @@
 """What is true of a route at each of its parents, as the Gateway API says it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tulle.model.conditions import (
     ACCEPTED,
     REASON_ACCEPTED,
+    REASON_CONFLICTED,
     REASON_NO_MATCHING_PARENT,
     REASON_RESOLVED_REFS,
     REASON_UNSUPPORTED_VALUE,
@@ -12,14 +13,16 @@ from tulle.model.conditions import (
     Condition,
     RouteParentStatus,
 )
-from tulle.model.grpc_route import GRPCRouteRule
-from tulle.model.http_route import HTTPRouteRule
+from tulle.model.grpc_route import GRPCRoute, GRPCRouteRule
+from tulle.model.http_route import HTTPRoute, HTTPRouteRule
 from tulle.model.names import ServiceName
 from tulle.model.references import ParentReference
+from tulle.model.snapshot import PortEntry, ServiceEntry
 from tulle.model.tcp_route import TCPRouteRule
 from tulle.model.unserved import unserved
 from tulle.view.backends import Route, refusal
 from tulle.view.reader import Reader
+from tulle.view.virtual_host import applicable
 
 
 def parent_statuses(reader: Reader, route: Route) -> tuple[RouteParentStatus, ...]:
@@ -41,10 +44,24 @@ def _accepted(reader: Reader, route: Route, parent: ParentReference) -> Conditio
     if not ports:
         message = f"service {name} has no port {parent.port or parent.section_name}"
         return Condition(ACCEPTED, "False", REASON_NO_MATCHING_PARENT, message, generation)
+    rival = _rival(reader, route, service, ports)
+    if rival:
+        message = f"{rival} is attached to the same port, and a GRPCRoute goes before an HTTPRoute"
+        return Condition(ACCEPTED, "False", REASON_CONFLICTED, message, generation)
     problems = unserved(route)
     if problems:
         return Condition(ACCEPTED, "False", REASON_UNSUPPORTED_VALUE, "; ".join(map(str, problems)), generation)
     return Condition(ACCEPTED, "True", REASON_ACCEPTED, _reach(route, name), generation)
+
+
+def _rival(reader: Reader, route: Route, service: ServiceEntry, ports: Sequence[PortEntry]) -> str:
+    """The GRPCRoute because of which an HTTPRoute is not used, for the clients that it is for."""
+    if not isinstance(route, HTTPRoute):
+        return ""
+    others = reader.http_routes(service.name)
+    found = (r for p in ports for r in applicable(others, route.metadata.namespace, service, p))
+    same = (r for r in found if r.metadata.namespace == route.metadata.namespace)
+    return next((str(r.ref) for r in same if isinstance(r, GRPCRoute)), "")
 
 
 def _reach(route: Route, service: ServiceName) -> str:

@@ -174,11 +174,13 @@ class IdentitiesClusterView(Struct, frozen=True):
 
 
 class EndpointView(Struct, frozen=True):
-    """One instance: its mesh address and the port inside. `draining`: finishes what it has, takes nothing new."""
+    """One instance: its mesh address and the port inside. `weight` is its share of the group's traffic, 0 none;
+    `draining`: finishes what it has, takes nothing new."""
 
     address: str
     port: int
     target: WorkloadPort
+    weight: int = 1
     draining: bool = False
 
 

@@ -25,7 +25,7 @@ def _group(index: int, group: EndpointGroup) -> LocalityLbEndpoints:
     return LocalityLbEndpoints(
         locality=Locality(sub_zone=str(index)),
         load_balancing_weight=UInt32Value(value=group.weight),
-        lb_endpoints=[_instance(endpoint) for endpoint in group.endpoints],
+        lb_endpoints=[_instance(endpoint) for endpoint in group.endpoints if endpoint.weight],
     )
 
 
@@ -35,4 +35,5 @@ def _instance(view: EndpointView) -> LbEndpoint:
     return LbEndpoint(
         endpoint=Endpoint(address=address, hostname=view.target.sni),
         health_status=DRAINING if view.draining else HEALTHY,
+        load_balancing_weight=UInt32Value(value=view.weight) if view.weight != 1 else None,
     )

@@ -40,7 +40,7 @@ class Plane:
         self.rejections = Rejections()
         self.strangers: set[str] = set()
         self.streams = Streams(self.compiler, self.rejections, "tulle.local", lambda node: node not in self.strangers)
-        self.refresh = Refresh(self.store, self._publish)
+        self.refresh = Refresh(self.store, self._publish, "tulle.local")
         self.admitting = AdmittingStore(self.store, lambda: self.refresh.snapshot)
         self.statuses = Statuses(self.refresh, self.compiler, self.rejections)
         self.book = FileTokenBook(directory / "control" / "tokens.json")

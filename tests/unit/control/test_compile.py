@@ -14,8 +14,11 @@ from tulle.model.keys import ClusterKey, EndpointsKey, Key, ListenerKey, NameKey
 from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef, ProxyId, ServiceName, ServicePort, WorkloadName
 from tulle.model.snapshot import Snapshot, build, update
+from tulle.view import View
 from tulle.view import build as build_view
 from tulle.view.scope import scope
+from tulle.xds.resource import Resource as XdsResource
+from tulle.xds.translate import translate
 
 PORT = ServicePort(ServiceName("shop", "catalog"), 8080)
 CLUSTER, ENDPOINTS = ClusterKey(PORT), EndpointsKey(PORT)
@@ -23,6 +26,7 @@ HOST = VirtualHostKey("shop", "catalog:8080")
 OTHER = VirtualHostKey("shop", "cart:8080")
 CATALOG, ONE = mesh.service("catalog"), mesh.workload("catalog-1", "catalog")
 WORLD = (CATALOG, ONE, mesh.service("cart"), mesh.workload("web-1", "web"))
+CART = mesh.parent("cart")
 WEB = ProxyId("n1", WorkloadName("shop", "web-1"))
 
 changes = st.lists(
@@ -197,3 +201,30 @@ def test_keys_of_every_kind_compile():
     compiler = compiled()
     for key in (ListenerKey(WorkloadName("shop", "web-1"), "outbound"), NameKey("shop", "catalog"), HOST):
         assert compiler.resource(key) is not None
+
+
+class TestWhatCannotBeCompiled:
+    @staticmethod
+    def refuse_catalog_v2(view: View) -> XdsResource:
+        if "catalog-v2" in str(view):
+            raise ValueError("no words for it")
+        return translate(view)
+
+    def test_goes_on_with_its_last_good_version_and_says_why(self):
+        compiler = Compiler(build(WORLD), self.refuse_catalog_v2)
+        before = compiler.resource(HOST)
+        route = mesh.http_route("r", HTTPRouteRule(backend_refs=(mesh.http_backend("catalog-v2"),)))
+        assert advance(compiler, mesh.service("catalog-v2"), route) == frozenset()
+        assert compiler.resource(HOST) == before
+        assert compiler.failures == {HOST: "ValueError: no words for it"}
+        assert route.ref in compiler.objects_of(HOST)
+
+    def test_takes_nothing_else_with_it_and_recovers(self):
+        compiler = Compiler(build(WORLD), self.refuse_catalog_v2)
+        for key in (HOST, OTHER):
+            compiler.resource(key)
+        bad = mesh.http_route("r", HTTPRouteRule(backend_refs=(mesh.http_backend("catalog-v2"),)))
+        other = mesh.http_route("o", HTTPRouteRule(backend_refs=(mesh.http_backend("catalog"),)), parents=[CART])
+        assert advance(compiler, mesh.service("catalog-v2"), bad, other) == {OTHER}
+        assert advance(compiler, gone=(bad.ref,)) == frozenset()
+        assert compiler.failures == {}

@@ -8,6 +8,7 @@ from tests.fakes import mesh
 from tulle.control.refresh import Refresh
 from tulle.model.http_route import HTTPRouteRule
 from tulle.model.kinds import Resource
+from tulle.model.mesh import Mesh, MeshSpec
 from tulle.model.names import ServiceName
 from tulle.model.parse import encode_json
 from tulle.model.snapshot import Fact, Snapshot, build
@@ -40,7 +41,7 @@ class World:
     def __init__(self, limits: Limits | None = None) -> None:
         self.store = MemoryStore(limits, clock=lambda: 1_767_225_600.5)
         self.published = Published()
-        self.refresh = Refresh(self.store, self.published)
+        self.refresh = Refresh(self.store, self.published, "tulle.local")
 
     async def write(self, *resources: Resource, gone: Iterable[Resource] = ()) -> int:
         puts = [Put(r.ref, encode_json(r)) for r in resources]
@@ -216,7 +217,7 @@ class TestGuard:
 
     async def test_takes_what_is_there_when_nothing_was_known(self):
         world = await self.lose()
-        again = Refresh(world.store, Published())
+        again = Refresh(world.store, Published(), "tulle.local")
         await again.load()
         assert again.refusal is None
         assert len(again.snapshot.services) == 4
@@ -228,3 +229,21 @@ class TestGuard:
             await world.until(await world.write(gone=self.MANY))
         assert world.refresh.refusal is None
         assert world.refresh.snapshot.services == {}
+
+
+class TestTheTrustDomain:
+    async def test_stays_the_one_of_the_authority_and_the_mesh_says_so(self, world: World):
+        other = mesh.mesh(MeshSpec(trust_domain="other.example", mode="node"))
+        await world.write(other)
+        await world.refresh.load()
+        served = world.refresh.snapshot.objects[other.ref]
+        assert isinstance(served, Mesh)
+        assert (served.spec.trust_domain, served.spec.mode) == ("tulle.local", "node")
+        (problem,) = world.refresh.problems[other.ref]
+        assert problem.path == "spec.trustDomain"
+
+    async def test_that_is_right_is_no_problem(self, world: World):
+        right = mesh.mesh(MeshSpec(trust_domain="tulle.local"))
+        await world.write(right)
+        await world.refresh.load()
+        assert world.refresh.problems == {}

@@ -77,3 +77,9 @@ def test_each_port_of_a_service_has_instances_of_its_own():
     reader = Reader(build([two, mesh.workload("catalog-1", "catalog", ports={"admin": 9})]))
     view = endpoints(reader, EndpointsKey(ServicePort(KEY.port.service, 81)))
     assert view is not None and [e.target.port for e in view.groups[0].endpoints] == [9]
+
+
+def test_a_workloads_weight_is_its_share():
+    one = mesh.workload("catalog-1", "catalog")
+    heavy = replace(one, spec=replace(one.spec, weight=7))
+    assert [e.weight for e in instances(service(), heavy)] == [7]

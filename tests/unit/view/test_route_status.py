@@ -99,3 +99,19 @@ def test_references_that_lead_nowhere_are_named(route: Route, reason: str, words
     found = conditions(route)[0][RESOLVED_REFS]
     assert (found.status, found.reason) == ("False", reason)
     assert words in found.message
+
+
+class TestBesideAGrpcRoute:
+    RIVAL = mesh.grpc_route("g", parents=[mesh.parent("catalog")])
+
+    def test_an_http_route_on_the_same_port_is_not_used_and_says_so(self):
+        found = accepted(mesh.parent("catalog"), self.RIVAL)
+        assert (found.status, found.reason) == ("False", "Conflicted")
+        assert "GRPCRoute/shop/g" in found.message
+
+    def test_one_on_another_port_is(self):
+        found = accepted(mesh.parent("catalog"), mesh.grpc_route("g", parents=[mesh.parent("catalog", port=9999)]))
+        assert found.status == "True"
+
+    def test_a_consumers_route_does_not_hear_of_a_producers(self):
+        assert accepted(mesh.parent("catalog", namespace="shop"), self.RIVAL, namespace="bank").status == "True"

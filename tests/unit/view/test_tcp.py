@@ -103,9 +103,9 @@ def test_the_cluster_trusts_whoever_is_behind_it():
     assert cluster.identities == tuple(SpiffeId("tulle.local", "shop", a) for a in ("db", "db2"))
     endpoints = tcp_endpoints(reader, TcpEndpointsKey("shop", AT))
     assert endpoints is not None
-    assert [(g.weight, [e.address for e in g.endpoints]) for g in endpoints.groups] == [
-        (9, ["10.0.0.1"]),
-        (5, []),
-        (1, ["10.0.0.2"]),
+    assert [(g.weight, [(e.address, e.port) for e in g.endpoints]) for g in endpoints.groups] == [
+        (9, [("10.0.0.1", 15101)]),
+        (5, [("127.0.0.1", 2)]),  # nothing answers there: the share of a backend that is not there is refused
+        (1, [("10.0.0.2", 15101)]),
     ]
     assert endpoints.key != EndpointsKey(port("db"))
