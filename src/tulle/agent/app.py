@@ -31,7 +31,7 @@ from tulle.agent.name_servers import NameServers
 from tulle.agent.node_feed import NodeFeed
 from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.agent.relay import Relay
-from tulle.agent.replica import ReplicaSettings, end_leftovers
+from tulle.agent.replica import ReplicaSettings, end_leftovers, running
 from tulle.agent.report import Reporter
 from tulle.agent.roster import Record, Roster
 from tulle.agent.secrets import SvidSecrets
@@ -169,12 +169,19 @@ class Agent:
 
     async def _take_over(self, host: Host, applications: Applications, joined: Joined) -> None:
         """Adopts what an earlier agent left running, and removes the rest of what it left."""
-        adopted = [] if self.settings.fresh else [r for r in self.roster.load() if await host.adopt(r)]
+        found = [] if self.settings.fresh else [r for r in self.roster.load() if not self._is_half_made(r)]
+        adopted = [record for record in found if await host.adopt(record)]
         await end_leftovers(self.settings.run_dir, {r.name for r in adopted})
         await asyncio.to_thread(self.namespaces.sweep, [record.name for record in adopted])
         applications.adopt(record for record in adopted if record.app)
         joined.adopt(record for record in adopted if not record.app)
         host.deal()
+        self.relay.forget_others()
+
+    def _is_half_made(self, record: Record) -> bool:
+        """Whether the earlier agent ended before it had started the application: it may not be in the mesh yet."""
+        started = running(self._replica_settings().record(record.name)) is not None
+        return bool(record.app) and record.state == "Starting" and not started
 
     async def _stop(self, applications: Applications) -> None:
         self._ending = True

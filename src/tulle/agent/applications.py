@@ -10,7 +10,8 @@ import secrets
 from collections.abc import Iterable
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from tulle.agent.host import Host
 from tulle.agent.replica import Replica, ReplicaSettings
@@ -95,9 +96,21 @@ class Applications:
 
 
 def digest_of(app: AppView) -> str:
-    """Names the version of an App that its workloads are made from: everything but how many there are."""
-    body = msgspec.json.encode(replace(app, replicas=0), order="deterministic")
+    """Names the version of an App that its workloads are made from: everything but how many there are.
+
+    What has its default does not count, so that an agent which knows of more fields than the one before it takes over
+    the workloads of that one.
+    """
+    body = msgspec.json.encode(_said(replace(app, replicas=0)), order="deterministic")
     return hashlib.sha256(body).hexdigest()[:16]
+
+
+def _said(value: object) -> object:
+    """A Struct as its type's name and the fields that differ from their defaults; anything else as it is."""
+    if not isinstance(value, Struct):
+        return value
+    values = ((field, getattr(value, field.name)) for field in fields(value))
+    return type(value).__name__, {field.name: _said(each) for field, each in values if each != field.default}
 
 
 def _new_name(app: AppView) -> WorkloadName:

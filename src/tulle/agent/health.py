@@ -42,13 +42,13 @@ def readiness_of(app: AppView) -> ProbeView | None:
     return ProbeView(TcpProbeView(app.ports[0][1]))
 
 
-async def follow_health(app: AppView, check: Check, tell: Callable[[bool], None]) -> None:
-    """Tells every change of whether a started application is ready; returns when it has to be started anew: it did
-    not start in time, or is no longer alive."""
+async def follow_health(app: AppView, check: Check, tell: Callable[[bool], None], ready: bool = False) -> None:
+    """Tells every change of whether a started application is ready, from `ready` on; returns when it has to be started
+    anew: it did not start in time, or is no longer alive."""
     if app.startup and not await _passes(app.startup, check):
         return
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(_follow_readiness(readiness_of(app), check, tell), name="readiness")
+        following = tasks.create_task(_follow_readiness(readiness_of(app), check, tell, ready), name="readiness")
         if app.liveness:
             await _fails(app.liveness, check)
             following.cancel()
@@ -73,13 +73,13 @@ async def _fails(probe: ProbeView, check: Check) -> None:
         await asyncio.sleep(probe.period)
 
 
-async def _follow_readiness(probe: ProbeView | None, check: Check, tell: Callable[[bool], None]) -> None:
+async def _follow_readiness(probe: ProbeView | None, check: Check, tell: Callable[[bool], None], ready: bool) -> None:
     if probe is None:
         tell(True)
         await asyncio.sleep(math.inf)
         return
     await asyncio.sleep(probe.initial_delay)
-    streak, told, was_ready = Streak(), False, False
+    streak, told, was_ready = Streak(passing=ready or None), ready, ready
     while True:
         streak = streak.observe(await check(probe), probe)
         ready = streak.passing is True

@@ -42,6 +42,13 @@ class Relay:
             self._relays.pop(proxy).close()
         self._changed.set()
 
+    def forget_others(self) -> None:
+        """Deletes the caches of proxies that an earlier agent had and that are not wanted."""
+        wanted = {file_name(proxy) for proxy in self._relays}
+        for path in self._cache_dir.glob("*~*"):
+            if path.suffix in (".xds", ".damaged") and path.stem not in wanted:
+                path.unlink()
+
     def secrets_changed(self) -> None:
         """Any secret may be another one now, or become known."""
         for relay in self._relays.values():

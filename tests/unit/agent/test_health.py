@@ -40,7 +40,9 @@ class Enough(Exception):
     """Ends a run whose application would live for ever."""
 
 
-async def told(app: AppView, application: Application, changes: int = 99) -> list[tuple[float, object]]:
+async def told(
+    app: AppView, application: Application, changes: int = 99, ready: bool = False
+) -> list[tuple[float, object]]:
     """What is told about an application, with the times, up to so many changes of readiness or its death."""
     now = asyncio.get_running_loop().time
     heard: list[tuple[float, object]] = []
@@ -51,7 +53,7 @@ async def told(app: AppView, application: Application, changes: int = 99) -> lis
             raise Enough
 
     try:
-        await follow_health(app, application.check, tell)
+        await follow_health(app, application.check, tell, ready)
     except* Enough:
         pass
     return heard if len(heard) == changes else [*heard, (now(), DEAD)]
@@ -106,6 +108,12 @@ async def test_one_failure_after_ready_changes_nothing_but_a_row_does() -> None:
     application = Application(readiness=[True, False, True, False, False, False, True])
     heard = await told(replace(WEB, readiness=READINESS), application, 3)
     assert heard == [(0, READY), (50, NOT_READY), (60, READY)]
+
+
+async def test_one_that_was_ready_before_is_so_until_a_row_of_failures() -> None:
+    application = Application(readiness=[False, False, False, True])
+    heard = await told(replace(WEB, readiness=READINESS), application, 2, ready=True)
+    assert heard == [(20, NOT_READY), (30, READY)]
 
 
 async def test_readiness_waits_for_its_initial_delay() -> None:

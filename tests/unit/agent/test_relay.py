@@ -191,3 +191,12 @@ async def test_a_proxy_that_is_not_wanted_any_more_is_forgotten(node: Node) -> N
     async with asyncio.timeout(30):
         while cache.exists():
             await asyncio.sleep(0.01)
+
+
+async def test_caches_that_an_earlier_agent_left_are_forgotten_but_for_those_that_are_wanted(node: Node) -> None:
+    cache = node.directory / "cache"
+    cache.mkdir(exist_ok=True)
+    for name in (f"{WEB}.xds", "sidecar~n1~shop~web-0.xds", "sidecar~n1~shop~web-0.damaged", "node.xds"):
+        (cache / name).touch()
+    node.relay.forget_others()
+    assert {path.name for path in cache.iterdir()} == {f"{WEB}.xds", "node.xds"}
