@@ -1,7 +1,8 @@
 """Keeps on disk what a proxy was last configured with, so that it serves again while the control plane is away.
 
 One file per proxy: a line that names the format, the SHA-256 of the rest, the rest as MessagePack. A file is replaced
-as a whole or not at all; one that is damaged counts as absent, is reported, and is kept aside for a look at it.
+as a whole or not at all; one that is damaged, or that others could have written, counts as absent, is reported, and is
+kept aside for a look at it.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tulle.identity.errors import UnsafeFile
-from tulle.identity.private_file import make_private_directory, write_private
+from tulle.identity.private_file import make_private_directory, read_private, write_private
 from tulle.model.problem import Problem
 
 _log = logging.getLogger(__name__)
@@ -42,20 +43,18 @@ class CacheFile:
         self._path = path
 
     def load(self) -> tuple[CacheContents, Problem | None]:
-        """What was saved, or nothing; and what was wrong with the file, if it was damaged."""
+        """What was saved, or nothing; and what was wrong with the file, if it was damaged or others could write it."""
         try:
-            data = self._path.read_bytes()
+            return _decode(read_private(self._path)), None
         except FileNotFoundError:
             return CacheContents(), None
-        try:
-            return _decode(data), None
-        except ValueError as error:
+        except (ValueError, UnsafeFile) as error:
             aside = self._path.with_suffix(".damaged")
             self._path.replace(aside)
-            _log.error("the configuration cache %s is damaged (%s); it is kept as %s", self._path, error, aside)
+            _log.error("the configuration cache %s is not used (%s); it is kept as %s", self._path, error, aside)
             return CacheContents(), Problem(
                 path="",
-                message=f"the configuration cache is damaged: {error}",
+                message=f"the configuration cache is not used: {error}",
                 hint=f"it is kept as {aside}; the control plane sends the configuration again",
                 file=str(self._path),
             )

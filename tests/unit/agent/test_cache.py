@@ -52,9 +52,20 @@ def test_a_damaged_file_is_absent_reported_and_kept(tmp_path: Path) -> None:
     contents, problem = CacheFile(path).load()
     assert contents == CacheContents()
     assert problem is not None
-    assert (problem.file, problem.message) == (str(path), "the configuration cache is damaged: its checksum is wrong")
+    assert (problem.file, problem.message) == (str(path), "the configuration cache is not used: its checksum is wrong")
     assert path.with_suffix(".damaged").read_bytes() == damaged
     assert CacheFile(path).load() == (CacheContents(), None)
+
+
+def test_a_file_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "p.xds"
+    CacheFile(path).save(CONTENTS)
+    path.chmod(0o666)
+    contents, problem = CacheFile(path).load()
+    assert contents == CacheContents()
+    assert problem is not None
+    assert "is open to other users (mode 0666)" in problem.message
+    assert path.with_suffix(".damaged").exists()
 
 
 async def test_changes_are_saved_behind(tmp_path: Path) -> None:
