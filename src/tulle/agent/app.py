@@ -1,7 +1,6 @@
 """The agent of a node: everything it consists of, and the one task group that all of it runs in."""
 
 import asyncio
-import fcntl
 import logging
 import os
 import random
@@ -21,7 +20,6 @@ from tulle.agent.capture.namespace import Namespaces
 from tulle.agent.capture.publish import Target, bind_published, publish
 from tulle.agent.credentials import Credentials
 from tulle.agent.envoy_command import EnvoyCommand
-from tulle.agent.errors import AgentError
 from tulle.agent.host import Host, HostSettings
 from tulle.agent.joined import Joined
 from tulle.agent.link import UpstreamSettings
@@ -36,7 +34,7 @@ from tulle.agent.report import Reporter
 from tulle.agent.roster import Record, Roster
 from tulle.agent.secrets import SvidSecrets
 from tulle.agent.supervise import Supervisor
-from tulle.identity.private_file import make_private_directory
+from tulle.identity.private_file import lock_alone, make_private_directory
 from tulle.identity.svids import Svids
 from tulle.model.names import AgentId, ProxyId, SpiffeId
 from tulle.xds.bootstrap import ProxySettings, bootstrap
@@ -46,10 +44,6 @@ log = logging.getLogger(__name__)
 
 class _Stopped(Exception):
     """Ends the task group once everything has been stopped."""
-
-
-class AlreadyRunning(AgentError):
-    """Another agent has this run directory."""
 
 
 class Published(Struct, frozen=True):
@@ -86,7 +80,7 @@ class Agent:
         self._credentials = credentials
         for directory in (settings.run_dir, settings.state_dir):
             make_private_directory(directory)
-        self._lock = _lock(settings.run_dir / "agent.lock")
+        self._lock = lock_alone(settings.run_dir / "agent.lock", "an agent")
         upstream = UpstreamSettings(lambda: credentials.channel, random.random)
         self.roster = Roster(settings.run_dir / "workloads.json")
         self._svids = Svids(
@@ -225,17 +219,6 @@ class Agent:
 def _is_of(record: Record, published: Published) -> bool:
     wanted = (published.namespace, published.app)
     return (record.name.namespace, record.app) == wanted and record.state == "Ready"
-
-
-def _lock(path: Path) -> int:
-    """Held until this process ends. Raises AlreadyRunning."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise AlreadyRunning(f"another agent runs in {path.parent}") from error
-    return descriptor
 
 
 def _now() -> datetime:

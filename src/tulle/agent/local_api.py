@@ -81,8 +81,11 @@ class LocalApi:
         os.fchmod(listener.fileno(), 0o600)
         listener.bind(str(path))
         server = await asyncio.start_unix_server(self._converse, sock=listener, limit=MAX_REQUEST)
-        async with server:
-            await server.serve_forever()
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            path.unlink(missing_ok=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

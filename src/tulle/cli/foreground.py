@@ -30,7 +30,7 @@ def log_to(stream_or_file: Path | None) -> None:
 
 def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
     """Runs `main` with an event that SIGINT and SIGTERM set; returns its exit code. A second signal ends it at once,
-    and what it leaves the next start cleans."""
+    and what it leaves the next start cleans. Of errors that came together the first is raised."""
 
     async def run() -> int:
         stopping = asyncio.Event()
@@ -39,7 +39,15 @@ def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[None, None, in
             loop.add_signal_handler(number, _stop, stopping, loop, number)
         return await main(stopping)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error at the bottom: task groups wrap what their tasks raise."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def until(stopping: asyncio.Event, serving: Coroutine[None, None, None]) -> None:

@@ -1,6 +1,7 @@
 """The control-plane process: everything it consists of, and the one task group that all of it runs in."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from tulle.control.streams import Streams
 from tulle.identity.ca import Authority, open_authority, server_certificate
 from tulle.identity.issuer import Issuer
 from tulle.identity.node_service import enrolment_handler, node_handler
-from tulle.identity.private_file import make_private_directory
+from tulle.identity.private_file import lock_alone, make_private_directory
 from tulle.identity.server_credentials import enrolment_credentials, mutual_credentials
 from tulle.identity.tokens import FileTokenBook
 from tulle.model.mesh import MESH_NAME, Mesh, MeshSpec
@@ -86,7 +87,8 @@ class ControlPlane:
         )
 
     async def serve(self, started: asyncio.Event) -> None:
-        """Serves until cancelled; sets `started` when it answers."""
+        """Serves until cancelled; sets `started` when it answers. Raises InUse where another one has its socket."""
+        lock = lock_alone(self.settings.api_socket.with_name("control.lock"), "a control plane")
         try:
             await self._declare_mesh()
             await self.refresh.load()
@@ -101,6 +103,8 @@ class ControlPlane:
                 await asyncio.gather(*(server.stop(STOP_GRACE) for server in servers))
         finally:
             await self._store.close()
+            self.settings.api_socket.unlink(missing_ok=True)
+            os.close(lock)
 
     async def _declare_mesh(self) -> None:
         """There is a Mesh from the start, with the trust domain of the certificate authority."""

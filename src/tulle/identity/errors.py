@@ -9,6 +9,7 @@
       Unavailable        the control plane does not answer; try again later
       Damaged            a file that this program wrote does not hold what it wrote
       UnsafeFile         a secret file or its directory is open to others, or somebody else's
+      InUse              another process has the directory
 
 Messages are for people and hold no secret.
 """
@@ -47,4 +48,8 @@ class Damaged(IdentityError):
 
 
 class UnsafeFile(IdentityError):
+    pass
+
+
+class InUse(IdentityError):
     pass

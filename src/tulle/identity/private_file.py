@@ -3,13 +3,14 @@
 Every key and token of a process goes through here, so that "0600 in 0700, written whole or not at all" is in one place.
 """
 
+import fcntl
 import os
 import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tulle.identity.errors import UnsafeFile
+from tulle.identity.errors import InUse, UnsafeFile
 
 _OTHERS = 0o077
 
@@ -61,6 +62,18 @@ def read_private(path: Path) -> bytes:
         return b"".join(iter(lambda: os.read(descriptor, 65536), b""))
     finally:
         os.close(descriptor)
+
+
+def lock_alone(path: Path, owner: str) -> int:
+    """Makes `path` and locks it until the descriptor that it returns is closed. Raises InUse, which says what `owner`
+    ("an agent") is, where another process has the lock."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise InUse(f"{owner} runs in {path.parent} already") from error
+    return descriptor
 
 
 def _temporary(path: Path, content: bytes) -> Path:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tulle.identity.errors import UnsafeFile
-from tulle.identity.private_file import create_private, make_private_directory, read_private, write_private
+from tulle.identity.errors import InUse, UnsafeFile
+from tulle.identity.private_file import create_private, lock_alone, make_private_directory, read_private, write_private
 
 
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777])
@@ -57,3 +57,12 @@ def test_what_cannot_be_safe_is_refused(tmp_path: Path):
         read_private(tmp_path / "key")
     with pytest.raises(FileNotFoundError):
         read_private(tmp_path / "nothing")
+
+
+def test_a_lock_is_held_until_its_descriptor_is_closed(tmp_path: Path):
+    held = lock_alone(tmp_path / "agent.lock", "an agent")
+    with pytest.raises(InUse, match=f"^an agent runs in {tmp_path} already$"):
+        lock_alone(tmp_path / "agent.lock", "an agent")
+    os.close(held)
+    os.close(lock_alone(tmp_path / "agent.lock", "an agent"))
+    assert (tmp_path / "agent.lock").stat().st_mode & 0o777 == 0o600

@@ -63,7 +63,8 @@ async def serve_gateway(
     limits: GatewayLimits = GatewayLimits(),  # noqa: B008 (frozen)
     allowed: Callable[[IPv4Address | IPv6Address], bool] = is_outside,
 ) -> None:
-    """Carries the connections of a socket from `bind_gateway` until cancelled; then closes it and them."""
+    """Carries the connections of a socket from `bind_gateway` until cancelled; then closes them and removes it."""
+    path = Path(listener.getsockname())
 
     async def carry(accepted: socket.socket) -> None:
         near = Connection(*await asyncio.open_connection(sock=accepted))
@@ -78,7 +79,10 @@ async def serve_gateway(
         else:
             await splice(near, far)
 
-    await accept(listener, carry, limits.connections)
+    try:
+        await accept(listener, carry, limits.connections)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 async def _destination(reader: asyncio.StreamReader, limits: GatewayLimits) -> Destination:
