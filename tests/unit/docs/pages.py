@@ -76,8 +76,9 @@ def steps(session: str) -> tuple[Step, ...]:
 
 
 def tulle_commands(shell: str) -> Iterator[tuple[str, ...]]:
-    """The arguments of each `tulle` in a line of shell."""
-    lexer = shlex.shlex(shell.partition("\n")[0], posix=True, punctuation_chars=True)
+    """The arguments of each `tulle` in a command of a shell; what a here-document holds is none."""
+    first_line = shell.partition("\n")[0]
+    lexer = shlex.shlex(first_line if "<<" in first_line else shell, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []
     for token in (*lexer, ";"):
