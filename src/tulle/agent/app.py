@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tulle.agent import envoy_binary
+from tulle.agent.app_process import AppProcesses, ProcessSettings
 from tulle.agent.applications import Applications
 from tulle.agent.capture.dns_upstream import Upstream
 from tulle.agent.capture.gateway import bind_gateway, serve_gateway
@@ -24,12 +25,12 @@ from tulle.agent.host import Host, HostSettings
 from tulle.agent.joined import Joined
 from tulle.agent.link import UpstreamSettings
 from tulle.agent.local_api import LocalApi
-from tulle.agent.mesh_ports import MESH_PORTS
+from tulle.agent.mesh_ports import MESH_PORTS, MeshPorts, can_be_bound
 from tulle.agent.name_servers import NameServers
 from tulle.agent.node_feed import NodeFeed
 from tulle.agent.proxy_directory import ProxyDirectory
+from tulle.agent.reach import accepts, application_accepts
 from tulle.agent.relay import Relay
-from tulle.agent.replica import ReplicaSettings, end_leftovers, running
 from tulle.agent.report import Reporter
 from tulle.agent.roster import Record, Roster
 from tulle.agent.secrets import SvidSecrets
@@ -121,15 +122,23 @@ class Agent:
     async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
         settings = self.settings
         names = NameServers(tasks, self.feed, Upstream())
-        first_port = random.randrange(len(MESH_PORTS))
         host = Host(
-            self._host_settings(), self.namespaces, names, self.roster, self._reporter, self._svids, self, first_port
+            self._host_settings(),
+            self.roster,
+            self.namespaces,
+            names,
+            self._reporter,
+            self._svids,
+            self,
+            self._mesh_ports(),
+            accepts,
         )
-        applications = Applications(host, self._replica_settings())
-        joined = Joined(tasks, host)
+        processes = AppProcesses(self._process_settings(), self.namespaces.path)
+        applications = Applications(host, processes)
+        joined = Joined(tasks, host, application_accepts)
         local_api = LocalApi(host, joined, settings.run_dir, settings.hidden)
         self._svids.listen(self.relay.secrets_changed)
-        await self._take_over(host, applications, joined)
+        await self._take_over(host, processes, applications, joined)
         parts: dict[str, Coroutine[None, None, None]] = {
             "credentials": self._credentials.run(),
             "relay": self.relay.run(settings.run_dir / "xds.sock"),
@@ -161,21 +170,17 @@ class Agent:
         async for view in self.feed.views():
             applications.apply(view)
 
-    async def _take_over(self, host: Host, applications: Applications, joined: Joined) -> None:
+    async def _take_over(self, host: Host, processes: AppProcesses, applications: Applications, joined: Joined) -> None:
         """Adopts what an earlier agent left running, and removes the rest of what it left."""
-        found = [] if self.settings.fresh else [r for r in self.roster.load() if not self._is_half_made(r)]
+        left = () if self.settings.fresh else self.roster.load()
+        found = [record for record in left if not _is_half_made(record, processes)]
         adopted = [record for record in found if await host.adopt(record)]
-        await end_leftovers(self.settings.run_dir, {r.name for r in adopted})
+        await processes.end_others({record.name for record in adopted})
         await asyncio.to_thread(self.namespaces.sweep, [record.name for record in adopted])
         applications.adopt(record for record in adopted if record.app)
         joined.adopt(record for record in adopted if not record.app)
         host.deal()
         self.relay.forget_others()
-
-    def _is_half_made(self, record: Record) -> bool:
-        """Whether the earlier agent ended before it had started the application: it may not be in the mesh yet."""
-        started = running(self._replica_settings().record(record.name)) is not None
-        return bool(record.app) and record.state == "Starting" and not started
 
     async def _stop(self, applications: Applications) -> None:
         self._ending = True
@@ -194,9 +199,14 @@ class Agent:
             str(self._gateway_socket) if settings.rootless else "",
         )
 
-    def _replica_settings(self) -> ReplicaSettings:
+    def _mesh_ports(self) -> MeshPorts:
+        """Nobody but our proxies binds anything in a network of their own."""
+        usable = partial(can_be_bound, self.settings.address) if self._proxy_network is None else lambda _: True
+        return MeshPorts(usable, first=random.randrange(len(MESH_PORTS)))
+
+    def _process_settings(self) -> ProcessSettings:
         settings = self.settings
-        return ReplicaSettings(settings.run_dir, settings.state_dir / "logs", settings.hidden, settings.environment)
+        return ProcessSettings(settings.run_dir, settings.state_dir / "logs", settings.hidden, settings.environment)
 
     @property
     def _gateway_socket(self) -> Path:
@@ -214,6 +224,12 @@ class Agent:
 
     def _targets(self, published: Published) -> tuple[Target, ...]:
         return tuple(Target(Path(r.network), published.port) for r in self.roster.records() if _is_of(r, published))
+
+
+def _is_half_made(record: Record, processes: AppProcesses) -> bool:
+    """Whether the earlier agent ended before it had started the application: it may not be in the mesh yet."""
+    process = processes.find(record.name)
+    return bool(record.app) and record.state == "Starting" and (process is None or not process.running)
 
 
 def _is_of(record: Record, published: Published) -> bool:

@@ -1,4 +1,4 @@
-"""Runs the applications that the control plane wants on this node: one replica each, replaced when its App changes.
+"""Runs the applications that the control plane wants on this node: their replicas, replaced when their App changes.
 
 The new replicas of a changed App are ready before the old ones leave.
 """
@@ -7,28 +7,40 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from tulle.agent.host import Host
-from tulle.agent.replica import Replica, ReplicaSettings
+from tulle.agent.host import NotAdmitted
+from tulle.agent.replica import Processes, Replica, Workloads
+from tulle.agent.restart_policy import RestartLimits, RestartPolicy
 from tulle.agent.roster import Record
-from tulle.model.names import WorkloadName
+from tulle.model.names import AppName, WorkloadName
 from tulle.view.types import AppView, NodeView
 
 log = logging.getLogger(__name__)
+
+ADMISSIONS = RestartLimits(first_delay=1, longest_delay=30)
+
+
+class _Pause(Struct, frozen=True):
+    """No replica of a version of an App is made before `until`: the last one was not admitted."""
+
+    policy: RestartPolicy
+    until: float
 
 
 class Applications:
     """The replicas of this node. `apply` says what they should be; `run` has to be running."""
 
-    def __init__(self, host: Host, settings: ReplicaSettings) -> None:
+    def __init__(self, host: Workloads, processes: Processes) -> None:
         self._host = host
-        self._settings = settings
+        self._processes = processes
         self._replicas: dict[WorkloadName, Replica] = {}
+        self._tasks: dict[WorkloadName, asyncio.Task[None]] = {}
+        self._pauses: dict[str, _Pause] = {}
         self._view: NodeView | None = None
         self._wake = asyncio.Event()
 
@@ -40,7 +52,19 @@ class Applications:
     def adopt(self, records: Iterable[Record]) -> None:
         """Takes over replicas that an earlier agent ran. Call before `run`."""
         for record in records:
-            self._replicas[record.name] = Replica.adopted(self._host, self._settings, record)
+            replica = Replica(
+                self._host,
+                self._processes,
+                record.name,
+                AppName(record.name.namespace, record.app),
+                record.digest,
+                self._wake.set,
+                admitted=True,
+                ready=record.state == "Ready",
+            )
+            self._replicas[record.name] = replica
+            if record.state == "Draining":
+                replica.leave()
 
     async def run(self) -> None:
         """Follows `apply` for ever. Cancelling leaves the applications running."""
@@ -56,43 +80,89 @@ class Applications:
     async def stop_all(self) -> None:
         """Ends every application at once, without waiting for clients: the whole mesh stops. None is started anew."""
         self._view = None
-        await asyncio.gather(*(r.kill() for r in self._replicas.values()))
+        for replica in list(self._replicas.values()):
+            replica.kill()
+            self._let_go(replica)
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
 
     def _reconcile(self, tasks: asyncio.TaskGroup, view: NodeView) -> None:
-        wanted = {(app.namespace, app.name): app for app in view.apps}
+        wanted = {AppName(app.namespace, app.name): digest_of(app) for app in view.apps}
+        self._pauses = {digest: pause for digest, pause in self._pauses.items() if digest in wanted.values()}
         for replica in list(self._replicas.values()):
-            if replica.app_name not in wanted:
-                replica.leave()
+            if replica.app not in wanted:
+                self._let_go(replica)
         for app in view.apps:
             self._reconcile_app(tasks, app)
 
     def _reconcile_app(self, tasks: asyncio.TaskGroup, app: AppView) -> None:
-        digest = digest_of(app)
-        own = [r for r in self._replicas.values() if r.app_name == (app.namespace, app.name) and not r.leaving]
-        current = [r for r in own if r.digest == digest]
-        for replica in current:
-            replica.app = app  # an adopted one has not heard of its App yet
-        for _ in range(app.replicas - len(current)):
-            replica = Replica(self._host, self._settings, _new_name(app), app, digest)
-            self._replicas[replica.name] = replica
-            current.append(replica)
-            self._start(tasks, replica)
-        for replica in current[app.replicas :]:
-            replica.leave()
-        if all(r.ready for r in current[: app.replicas]):
-            for replica in own:
-                if replica.digest != digest:
-                    replica.leave()
+        name, digest = AppName(app.namespace, app.name), digest_of(app)
+        own = [r for r in self._replicas.values() if r.app == name and not r.leaving]
+        for replica in own:
+            if replica.digest == digest:
+                replica.learn(app)
+        missing, surplus = changes(app.replicas, digest, own)
+        for replica in surplus:
+            self._let_go(replica)
+        pause = self._pauses.get(digest)
+        if pause is not None and asyncio.get_running_loop().time() < pause.until:
+            return
+        for _ in range(missing):
+            made = Replica(self._host, self._processes, _new_name(app), name, digest, self._wake.set)
+            made.learn(app)
+            self._replicas[made.name] = made
+            self._start(tasks, made)
+
+    def _let_go(self, replica: Replica) -> None:
+        """One that is in the mesh goes in order; one that is not yet never will be."""
+        replica.leave()
+        task = self._tasks.get(replica.name)
+        if task is None:
+            self._replicas.pop(replica.name, None)
+        elif not replica.admitted:
+            task.cancel()
 
     def _start(self, tasks: asyncio.TaskGroup, replica: Replica) -> None:
-        tasks.create_task(self._run(replica), name=f"replica {replica.name}")
+        task = tasks.create_task(self._run(replica), name=f"replica {replica.name}")
+        self._tasks[replica.name] = task
+        task.add_done_callback(lambda _: self._ended(replica))
 
     async def _run(self, replica: Replica) -> None:
         try:
-            await replica.run(on_change=self._wake.set)
-        finally:
+            if not replica.admitted:
+                await replica.admit()
+        except NotAdmitted as error:
+            self._pause(replica.digest, error)
+            return
+        self._pauses.pop(replica.digest, None)
+        await replica.run()
+
+    def _ended(self, replica: Replica) -> None:
+        """One that has finished stays, so that none is made in its place."""
+        del self._tasks[replica.name]
+        if replica.leaving or not replica.finished:
             self._replicas.pop(replica.name, None)
-            self._wake.set()  # one that failed is made anew
+        self._wake.set()
+
+    def _pause(self, digest: str, error: NotAdmitted) -> None:
+        """Several replicas that fail together count once."""
+        loop = asyncio.get_running_loop()
+        before = self._pauses.get(digest)
+        if before is None or before.until <= loop.time():
+            policy = (before.policy if before else RestartPolicy(ADMISSIONS)).ended(healthy_for=0)
+            self._pauses[digest] = _Pause(policy, loop.time() + policy.delay)
+            loop.call_later(policy.delay, self._wake.set)
+        log.error("%s; again in %.1f s", error, self._pauses[digest].until - loop.time())
+
+
+def changes(count: int, digest: str, own: Sequence[Replica]) -> tuple[int, tuple[Replica, ...]]:
+    """What makes `count` replicas of the version `digest` of the replicas that an App has: how many to make, and which
+    to let go. Those of another version go once the new ones are ready, or at once where they take no requests."""
+    current = sorted((r for r in own if r.digest == digest), key=lambda r: not (r.ready or r.finished))
+    kept, surplus = current[:count], current[count:]
+    replaced = len(kept) == count and all(r.ready or r.finished for r in kept)
+    outdated = [r for r in own if r.digest != digest and (replaced or not r.ready)]
+    return count - len(kept), (*surplus, *outdated)
 
 
 def digest_of(app: AppView) -> str:
@@ -114,4 +184,4 @@ def _said(value: object) -> object:
 
 
 def _new_name(app: AppView) -> WorkloadName:
-    return WorkloadName(app.namespace, f"{app.name[:200]}-{secrets.token_hex(3)}")
+    return WorkloadName(app.namespace, f"{app.name}-{secrets.token_hex(3)}")

@@ -5,26 +5,23 @@ the application start. Out: no new requests, the application ends, listeners and
 """
 
 import asyncio
-import contextlib
-import logging
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from tulle.agent.capture.namespace import Namespaces, dial
+from tulle.agent.capture.rules import OUTBOUND_PORT
 from tulle.agent.errors import AgentError
-from tulle.agent.mesh_ports import MESH_PORTS, free_mesh_port
-from tulle.agent.report import Reporter
+from tulle.agent.mesh_ports import MeshPorts
+from tulle.agent.reach import Accepts
 from tulle.agent.roster import Record, Roster
-from tulle.identity.svids import Svids
+from tulle.identity.svid import Svid
 from tulle.model.names import ProxyId, SpiffeId, WorkloadName
+from tulle.model.problem import Problem
 
-log = logging.getLogger(__name__)
-
-OUTBOUND_PORT = 15001
+_LOOPBACK = "127.0.0.1"
+_PAUSE = 0.05
 
 
 class NotAdmitted(AgentError):
@@ -57,12 +54,41 @@ class HostSettings(Struct, frozen=True):
     drain: float = 1
 
 
+class Networks(Protocol):
+    """Namespaces of workloads. What creates and removes them blocks, and raises OSError."""
+
+    def path(self, name: WorkloadName) -> Path: ...
+
+    def alive(self, name: WorkloadName) -> bool: ...
+
+    def create(self, name: WorkloadName) -> Path: ...
+
+    def remove(self, name: WorkloadName) -> None: ...
+
+
 class Names(Protocol):
     """DNS inside workloads' namespaces."""
 
     async def serve(self, client_namespace: str, network: Path) -> None: ...
 
     async def stop(self, network: Path) -> None: ...
+
+
+class Reports(Protocol):
+    """What the control plane has heard of the roster."""
+
+    @property
+    def up_to_date(self) -> bool: ...
+
+    def refusal(self, name: WorkloadName) -> Problem | None: ...
+
+    async def reported(self, limit: float) -> bool: ...
+
+
+class Certificates(Protocol):
+    def want(self, workloads: Mapping[SpiffeId, WorkloadName]) -> None: ...
+
+    def get(self, identity: SpiffeId) -> Svid | None: ...
 
 
 class Proxies(Protocol):
@@ -75,41 +101,52 @@ class Host:
     def __init__(
         self,
         settings: HostSettings,
-        namespaces: Namespaces,
-        names: Names,
         roster: Roster,
-        reporter: Reporter,
-        svids: Svids,
+        networks: Networks,
+        names: Names,
+        reports: Reports,
+        certificates: Certificates,
         proxies: Proxies,
-        first_port: int = 0,
+        ports: MeshPorts,
+        accepts: Accepts,
     ) -> None:
         self.settings = settings
         self.roster = roster
-        self._namespaces = namespaces
+        self._networks = networks
         self._names = names
-        self._reporter = reporter
-        self._svids = svids
+        self._reports = reports
+        self._certificates = certificates
         self._proxies = proxies
-        # Somewhere in the range, so that two agents on one host rarely try the same port at the same time.
-        self._next_port = first_port
+        self._ports = ports
+        self._accepts = accepts
 
     async def admit(self, admission: Admission) -> Record:
         """Returns once the workload is in the mesh, its application not yet started. Raises NotAdmitted; then
         nothing of it is left."""
+        network = await self._make_network(admission.name)
         try:
             async with asyncio.timeout(self.settings.ready):
-                return await self._admit(admission)
+                return await self._bring_in(admission, network)
         except BaseException as error:
+            missing = self._missing(admission)
             await self.discard(admission.name)
             if isinstance(error, TimeoutError):
-                raise NotAdmitted(
-                    f"{admission.name} is not in the mesh after {self.settings.ready:.0f} s: "
-                    + self._missing(admission.name, admission.service_account)
-                ) from error
+                waited = f"not in the mesh after {self.settings.ready:.0f} s"
+                raise NotAdmitted(f"{admission.name} is {waited}: {missing}") from error
+            if isinstance(error, OSError | AgentError):
+                raise NotAdmitted(f"{admission.name} cannot be brought into the mesh: {error}") from error
             raise
 
-    async def _admit(self, admission: Admission) -> Record:
-        network = await asyncio.to_thread(self._namespaces.create, admission.name)
+    async def _make_network(self, name: WorkloadName) -> Path:
+        """Nothing is to be discarded where this fails: what is there then is another's."""
+        try:
+            return await asyncio.to_thread(self._networks.create, name)
+        except FileExistsError as error:
+            raise NotAdmitted(f"there is a workload {name} already") from error
+        except OSError as error:
+            raise NotAdmitted(f"{name} cannot have a network namespace: {error}") from error
+
+    async def _bring_in(self, admission: Admission, network: Path) -> Record:
         await self._names.serve(admission.name.namespace, network)
         record = Record(
             name=admission.name,
@@ -125,15 +162,18 @@ class Host:
             labels=admission.labels,
         )
         self.roster.put(record)
-        await self._reporter.reported(self.settings.ready)
+        await self._reports.reported(self.settings.ready)
+        if (refusal := self._reports.refusal(record.name)) is not None:
+            raise AgentError(f"the control plane refuses it: {refusal.message}")
         self.deal()
-        await self._in_mesh(record)
+        while not await self._is_in(record):
+            await asyncio.sleep(_PAUSE)
         return record
 
     async def adopt(self, record: Record) -> bool:
         """Takes over a workload of an earlier agent, if its namespace is still there. After the last one, `deal`."""
-        network = self._namespaces.path(record.name)
-        if str(network) != record.network or not await asyncio.to_thread(self._namespaces.alive, record.name):
+        network = self._networks.path(record.name)
+        if str(network) != record.network or not await asyncio.to_thread(self._networks.alive, record.name):
             return False
         await self._names.serve(record.name.namespace, network)
         self.roster.put(record)
@@ -142,77 +182,39 @@ class Host:
     async def drain(self, name: WorkloadName) -> None:
         """Takes a workload out of its services and waits until its clients have heard."""
         self.roster.set_state(name, "Draining")
-        await self._reporter.reported(self.settings.drain)
+        await self._reports.reported(self.settings.drain)
         await asyncio.sleep(self.settings.drain)
 
     async def discard(self, name: WorkloadName) -> None:
         """Takes a workload out of the mesh; its application has ended."""
         self.roster.remove(name)
-        await self._reporter.reported(self.settings.drain)
+        await self._reports.reported(self.settings.drain)
         self.deal()
-        await self._names.stop(self._namespaces.path(name))
-        await asyncio.to_thread(self._namespaces.remove, name)
+        await self._names.stop(self._networks.path(name))
+        await asyncio.to_thread(self._networks.remove, name)
 
     def deal(self) -> None:
         """Makes certificates and proxies follow the roster."""
         records = self.roster.records()
-        self._svids.want({self.identity(r): r.name for r in records})
-        self._proxies.want(frozenset(r.proxy(self.settings.node) for r in records))
-
-    def network(self, name: WorkloadName) -> Path:
-        """The path of a workload's network namespace."""
-        return self._namespaces.path(name)
-
-    def identity(self, record: Record) -> SpiffeId:
-        return record.identity(self.settings.trust_domain)
+        trust_domain, node = self.settings.trust_domain, self.settings.node
+        self._certificates.want({r.identity(trust_domain): r.name for r in records})
+        self._proxies.want(frozenset(r.proxy(node) for r in records))
 
     def _mesh_port(self) -> int:
-        taken = {r.mesh_port for r in self.roster.records()}
-        port = free_mesh_port(taken, self._is_free, self._next_port)
-        self._next_port = port - MESH_PORTS.start + 1
-        return port
+        return self._ports.take({r.mesh_port for r in self.roster.records()})
 
-    def _is_free(self, port: int) -> bool:
-        if self.settings.proxy_network is not None:
-            return True  # nobody but our proxies binds anything there
-        family = socket.AF_INET6 if ":" in self.settings.address else socket.AF_INET
-        with socket.socket(family) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind((self.settings.address, port))
-            except OSError:
-                return False
-        return True
-
-    async def _in_mesh(self, record: Record) -> None:
-        """An acknowledged listener does not accept yet: try, until both of them do and there is a certificate."""
-        while not await self._serves(record):
-            await asyncio.sleep(0.05)
-
-    async def _serves(self, record: Record) -> bool:
+    async def _is_in(self, record: Record) -> bool:
+        """An acknowledged listener does not accept yet: both of them have to, and there has to be a certificate."""
         return (
-            self._svids.get(self.identity(record)) is not None
-            and await self._accepts(Path(record.network), OUTBOUND_PORT)
-            and await self._mesh_address_accepts(record)
+            self._certificates.get(record.identity(self.settings.trust_domain)) is not None
+            and await self._accepts(Path(record.network), _LOOPBACK, OUTBOUND_PORT)
+            and await self._accepts(self.settings.proxy_network, record.address, record.mesh_port)
         )
 
-    async def _mesh_address_accepts(self, record: Record) -> bool:
-        if self.settings.proxy_network is not None:
-            return await self._accepts(self.settings.proxy_network, record.mesh_port)
-        try:
-            _, writer = await asyncio.open_connection(record.address, record.mesh_port)
-        except OSError:
-            return False
-        writer.transport.abort()
-        return True
-
-    async def _accepts(self, network: Path, port: int) -> bool:
-        with contextlib.suppress(OSError):
-            (await dial(network, port)).close()
-            return True
-        return False
-
-    def _missing(self, name: WorkloadName, service_account: str) -> str:
-        if self._svids.get(SpiffeId(self.settings.trust_domain, name.namespace, service_account)) is None:
+    def _missing(self, admission: Admission) -> str:
+        if not self._reports.up_to_date:
+            return "the control plane has not heard of it"
+        identity = SpiffeId(self.settings.trust_domain, admission.name.namespace, admission.service_account)
+        if self._certificates.get(identity) is None:
             return "it has no certificate; does this node's join token allow its service account?"
         return "its proxy does not listen; its log says why"

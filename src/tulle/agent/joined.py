@@ -10,10 +10,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from tulle.agent.capture.namespace import dial
 from tulle.agent.health import QUICK
 from tulle.agent.host import Admission, Host
 from tulle.agent.pidfd import Process, ProcessIdentity
+from tulle.agent.reach import AppAccepts
 from tulle.agent.roster import Record
 
 log = logging.getLogger(__name__)
@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 class Joined:
     """`tasks` is the agent's task group: each workload is watched there until its process ends."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, host: Host) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, host: Host, accepts: AppAccepts) -> None:
         self._tasks = tasks
         self._host = host
+        self._accepts = accepts
 
     async def admit(self, admission: Admission, process: ProcessIdentity) -> Record:
         """Brings the workload of `process` into the mesh. Raises NotAdmitted."""
@@ -57,16 +58,6 @@ class Joined:
     async def _become_ready(self, record: Record) -> None:
         """Ready once all of its ports accept. What it does later, its clients' proxies see."""
         for _, port in record.ports:
-            while not await _accepts(Path(record.network), port):
+            while not await self._accepts(Path(record.network), port):
                 await asyncio.sleep(QUICK)
         self._host.roster.set_state(record.name, "Ready")
-
-
-async def _accepts(network: Path, port: int) -> bool:
-    for address in ("127.0.0.1", "::1"):
-        try:
-            (await dial(network, port, address)).close()
-        except OSError:
-            continue
-        return True
-    return False

@@ -1,30 +1,35 @@
-"""Carries out a probe from inside a workload's namespace, where the application listens and nobody else reaches it."""
+"""Carries out the probes of an application."""
 
 import asyncio
 import socket
 import tempfile
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import grpc
 import h11
 from grpc_health.v1 import health_pb2
 
-from tulle.agent.capture.launch import Launch
-from tulle.agent.capture.namespace import dial
-from tulle.agent.capture.process import LaunchError, start, terminate
+from tulle.agent.capture.process import LaunchError
 from tulle.agent.capture.splice import Connection, splice
-from tulle.agent.pidfd import Process
 from tulle.view.types import ExecProbeView, GrpcProbeView, HttpProbeView, ProbeView, TcpProbeView
 
 _MAX_READ = 64 * 1024
 
 
-class Prober:
-    """Probes of one workload. `command` starts a command beside the application, for exec probes."""
+Dial: TypeAlias = Callable[[int], Awaitable[socket.socket]]
+"""A connection to a port of the application. Raises OSError."""
 
-    def __init__(self, network: Path, command: Launch) -> None:
-        self._network = network
-        self._command = command
+Run: TypeAlias = Callable[[tuple[str, ...]], Awaitable[bool]]
+"""Whether a command beside the application succeeds. Raises LaunchError."""
+
+
+class Prober:
+    """Probes of one workload, which it reaches by `dial` and `run`."""
+
+    def __init__(self, dial: Dial, run: Run) -> None:
+        self._dial = dial
+        self._run = run
 
     async def check(self, probe: ProbeView) -> bool:
         """Whether the probe succeeds within its timeout. What cannot be reached fails; nothing is raised."""
@@ -44,14 +49,7 @@ class Prober:
             case GrpcProbeView():
                 return await self._grpc(probe.check)
             case ExecProbeView(command):
-                return await self._exec(command)
-
-    async def _dial(self, port: int) -> socket.socket:
-        """Tries IPv4, then IPv6: an application may listen on either."""
-        try:
-            return await dial(self._network, port)
-        except ConnectionRefusedError:
-            return await dial(self._network, port, "::1")
+                return await self._run(command)
 
     async def _http(self, probe: HttpProbeView) -> bool:
         """GET; a status from 200 to 399 is success, as Kubernetes has it."""
@@ -91,15 +89,3 @@ class Prober:
             near.abort()
             return
         await splice(near, far)
-
-    async def _exec(self, command: tuple[str, ...]) -> bool:
-        with tempfile.TemporaryDirectory(prefix="tulle-probe-") as directory:
-            launch = self._command._replace(command=command, record=f"{directory}/record.json")
-            launched = await start(launch, Path(directory) / "log")
-            process = Process.open(launched.process)
-            try:
-                return process is not None and await process.ended() == 0
-            finally:
-                if process is not None:
-                    process.close()
-                await terminate(launched, grace=0)

@@ -21,7 +21,7 @@ CANNOT_RUN = 126
 _UNKNOWN_GRACE = 10.0
 
 
-class Mesh(Protocol):
+class Workloads(Protocol):
     """What brings workloads in and out: the Host."""
 
     roster: Roster
@@ -65,7 +65,7 @@ class Replica:
 
     def __init__(
         self,
-        mesh: Mesh,
+        host: Workloads,
         processes: Processes,
         name: WorkloadName,
         app: AppName,
@@ -80,7 +80,7 @@ class Replica:
         self.admitted = admitted
         self.ready = ready
         self.finished = False
-        self._mesh = mesh
+        self._host = host
         self._processes = processes
         self._changed = changed
         self._view: AppView | None = None
@@ -107,10 +107,12 @@ class Replica:
         self._killed = True
         self.leave()
 
-    async def admit(self, view: AppView) -> None:
-        """Brings it into the mesh. Raises NotAdmitted."""
-        self.learn(view)
-        await self._mesh.admit(
+    async def admit(self) -> None:
+        """Brings it into the mesh. It has to know its App. Raises NotAdmitted."""
+        view = self._view
+        if view is None:
+            raise AssertionError("a replica is made for an App")
+        await self._host.admit(
             Admission(self.name, view.service_account, view.mode, view.labels, view.ports, view.name, self.digest)
         )
         self.admitted = True
@@ -153,7 +155,8 @@ class Replica:
     async def _watch(self, process: Running, view: AppView) -> None:
         """Until the process ends, is found dead by its probes, or has to leave."""
         check = self._processes.check(self.name, view)
-        health = asyncio.create_task(follow_health(view, check, self._set_ready), name=f"health of {self.name}")
+        following = follow_health(view, check, self._set_ready, self.ready)
+        health = asyncio.create_task(following, name=f"health of {self.name}")
         ended = asyncio.create_task(process.ended(), name=f"end of {self.name}")
         left = asyncio.create_task(self._leave.wait(), name=f"{self.name} leaves")
         parts = {health, ended, left}
@@ -170,7 +173,7 @@ class Replica:
 
     def _set_ready(self, ready: bool) -> None:
         if not self.leaving:
-            self._mesh.roster.set_state(self.name, "Ready" if ready else "NotReady")
+            self._host.roster.set_state(self.name, "Ready" if ready else "NotReady")
         if ready != self.ready:
             self.ready = ready
             self._changed()
@@ -178,13 +181,13 @@ class Replica:
     async def _go(self) -> None:
         """A process that has ended has no requests to finish, and where everything ends nobody has to hear."""
         if self.leaving and not self._killed:
-            await self._mesh.drain(self.name)
+            await self._host.drain(self.name)
         process = self._processes.find(self.name)
         if process is not None:
             await process.terminate(self._view.termination_grace if self._view else _UNKNOWN_GRACE)
         self._processes.forget(self.name)
         if not self._killed:
-            await self._mesh.discard(self.name)
+            await self._host.discard(self.name)
 
     async def _left_within(self, limit: float) -> None:
         """Waits until it has to leave, at most `limit` seconds."""

@@ -10,6 +10,9 @@ from tulle.agent.roster import Roster
 from tulle.identity.errors import Denied, Unavailable
 from tulle.identity.messages import ReportReply, ReportRequest
 from tulle.identity.rotation import backoff
+from tulle.model.names import ObjectRef, WorkloadName
+from tulle.model.problem import Problem
+from tulle.model.workload import Workload
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,16 @@ class Reporter:
         self._jitter = jitter
         self._taken = asyncio.Condition()
         self._taken_version = -1
+        self._refusals: dict[str, Problem] = {}
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the control plane has heard of all that the roster holds."""
+        return self._taken_version >= self._roster.version
+
+    def refusal(self, name: WorkloadName) -> Problem | None:
+        """Why the control plane does not take a workload, as far as it has heard of it."""
+        return self._refusals.get(str(_ref(name)))
 
     async def run(self) -> None:
         """Reports for ever."""
@@ -68,3 +81,8 @@ class Reporter:
         reply = await self._send(ReportRequest(self._node, workloads))
         for problem in reply.problems:
             log.error("the control plane refuses a workload: %s", problem)
+        self._refusals = {problem.resource: problem for problem in reply.problems}
+
+
+def _ref(name: WorkloadName) -> ObjectRef:
+    return ObjectRef(Workload.API_VERSION, "Workload", name.namespace, name.name)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from tulle.control.refresh import Refresh
 from tulle.identity.issuer import Issuer, RegisteredWorkload
 from tulle.identity.messages import ReportReply, ReportRequest
@@ -63,7 +65,7 @@ def _problems(snapshot: Snapshot, node: str, workload: Workload, allowed: set[tu
     if (namespace, account) not in allowed:
         text = f"node {node} may not run {namespace}/{account}"
         return [Problem("spec.serviceAccount", text, "make a join token that allows it", resource=where)]
-    return validate(workload)
+    return [replace(problem, resource=where) for problem in validate(workload)]
 
 
 def changes(snapshot: Snapshot, node: str, workloads: Sequence[Workload]) -> tuple[Put | Delete, ...]:

@@ -25,6 +25,16 @@ class ServiceName(Struct, frozen=True, order=True):
         return f"{self.name}.{self.namespace}"
 
 
+class AppName(Struct, frozen=True, order=True):
+    """An application that the mesh runs: `web.shop` as text."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.namespace}"
+
+
 class WorkloadName(Struct, frozen=True, order=True):
     """One incarnation of an instance; a workload that is made anew gets a new name."""
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from pyroute2 import NetlinkError
+
 from tulle.agent.capture import netlink, syscalls
 from tulle.agent.capture.rules import Table, workload_rules
 from tulle.model.names import WorkloadName
@@ -43,8 +45,8 @@ class Namespaces:
     def create(self, name: WorkloadName, rules: Table | None = None) -> Path:
         """A namespace that holds `lo` only, to which every address is routed, with the packet rules in place.
 
-        Raises FileExistsError where this incarnation has one already, OSError or NetlinkError where the kernel
-        refuses; then nothing stays.
+        Raises FileExistsError where this incarnation has one already, OSError where the kernel refuses; then nothing
+        stays.
         """
         table = workload_rules() if rules is None else rules
 
@@ -90,7 +92,10 @@ class Namespaces:
     def _create(self, path: Path, fill: Callable[[], None]) -> Path:
         def make() -> None:
             syscalls.unshare(syscalls.CLONE_NEWNET)
-            fill()
+            try:
+                fill()
+            except NetlinkError as error:
+                raise OSError(error.code, f"the kernel refuses what a namespace needs: {error}") from error
             syscalls.mount("/proc/thread-self/ns/net", str(path), flags=syscalls.MS_BIND)
 
         with self._lock:
@@ -220,3 +225,11 @@ async def dial(path: Path, port: int, address: str = "127.0.0.1", limit: float =
         made.close()
         raise
     return made
+
+
+async def dial_application(path: Path, port: int) -> socket.socket:
+    """A connection to an application, which may listen on either loopback address. Raises OSError."""
+    try:
+        return await dial(path, port)
+    except ConnectionRefusedError:
+        return await dial(path, port, "::1")

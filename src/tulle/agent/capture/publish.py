@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tulle.agent.capture.accept import accept
-from tulle.agent.capture.namespace import dial
+from tulle.agent.capture.namespace import dial_application
 from tulle.agent.capture.splice import Connection, splice
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ async def _dial(targets: tuple[Target, ...], turn: int) -> Connection | None:
     for offset in range(len(targets)):
         target = targets[(turn + offset) % len(targets)]
         try:
-            connected = await dial(target.network, target.port)
+            connected = await dial_application(target.network, target.port)
         except OSError as failure:
             _log.info("%s port %d does not answer: %s", target.network.name, target.port, failure)
         else:
