@@ -5,6 +5,7 @@ the application start. Out: no new requests, the application ends, listeners and
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,6 +20,8 @@ from tulle.agent.roster import Record, Roster
 from tulle.identity.svid import Svid
 from tulle.model.names import ProxyId, SpiffeId, WorkloadName
 from tulle.model.problem import Problem
+
+log = logging.getLogger(__name__)
 
 _LOOPBACK = "127.0.0.1"
 _PAUSE = 0.05
@@ -175,7 +178,11 @@ class Host:
         network = self._networks.path(record.name)
         if str(network) != record.network or not await asyncio.to_thread(self._networks.alive, record.name):
             return False
-        await self._names.serve(record.name.namespace, network)
+        try:
+            await self._names.serve(record.name.namespace, network)
+        except OSError as error:
+            log.error("%s is not taken over, it can have no name server: %s", record.name, error)
+            return False
         self.roster.put(record)
         return True
 
