@@ -135,7 +135,7 @@ class Replica:
         """One life of the process. Returns its exit code (None: not known) and how long it ran."""
         began = asyncio.get_running_loop().time()
         try:
-            process = self._running() or await self._processes.start(self.name, view)
+            process = self._running() or await self._started(view)
         except LaunchError as error:
             log.error("%s: %s", self.name, error)
             return CANNOT_RUN, 0
@@ -146,6 +146,12 @@ class Replica:
         # Also where it has ended by itself: what it left behind would hold its ports.
         code = await process.terminate(view.termination_grace)
         return code, asyncio.get_running_loop().time() - began
+
+    async def _started(self, view: AppView) -> Running:
+        """A new process. One that was adopted as ready may have ended before it was watched again."""
+        if self.ready:
+            self._set_ready(False)
+        return await self._processes.start(self.name, view)
 
     def _running(self) -> Running | None:
         """The process, where an earlier agent started it and it still runs."""

@@ -86,7 +86,7 @@ async def test_proxies_in_a_network_of_their_own_are_dialled_there(parts: FakeHo
 @pytest.mark.parametrize("failing", [step for step in IN[1:] if not step.startswith("want")])
 async def test_a_failure_at_any_step_leaves_nothing(parts: FakeHostParts, host: Host, failing: str) -> None:
     parts.failures[failing] = OSError("out of memory")
-    with pytest.raises(NotAdmitted, match="web-1.shop.*out of memory"):
+    with pytest.raises(NotAdmitted, match=r"web-1.shop .*out of memory"):
         await host.admit(ADMISSION)
     assert_nothing_is_left(parts)
     assert parts.steps[-len(OUT) :] == OUT
