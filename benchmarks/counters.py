@@ -45,6 +45,11 @@ def memory(pid: int) -> Memory:
     return read_rollup((_PROC / str(pid) / "smaps_rollup").read_text())
 
 
+def memory_of_self() -> int:
+    """Resident bytes of this process."""
+    return int((_PROC / "self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def read_rollup(text: str) -> Memory:
     """Reads the text of a `smaps_rollup`."""
     fields = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in text.splitlines()[1:]}
