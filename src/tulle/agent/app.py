@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +16,10 @@ from tulle.agent.app_process import AppProcesses, ProcessSettings
 from tulle.agent.applications import Applications
 from tulle.agent.capture.dns_upstream import Upstream
 from tulle.agent.capture.gateway import bind_gateway, serve_gateway
+from tulle.agent.capture.holder import hold, release
 from tulle.agent.capture.namespace import Namespaces
 from tulle.agent.capture.publish import Target, bind_published, publish
+from tulle.agent.chance import jitter, now
 from tulle.agent.credentials import Credentials
 from tulle.agent.envoy_command import EnvoyCommand
 from tulle.agent.host import Host, HostSettings
@@ -84,9 +85,7 @@ class Agent:
         self._lock = lock_alone(settings.run_dir / "agent.lock", "an agent")
         upstream = UpstreamSettings(lambda: credentials.channel, random.random)
         self.roster = Roster(settings.run_dir / "workloads.json")
-        self._svids = Svids(
-            settings.run_dir / "svid", credentials.bundle_pem, credentials.issue, _now, lambda: random.uniform(-1, 1)
-        )
+        self._svids = Svids(settings.run_dir / "svid", credentials.bundle_pem, credentials.issue, now, jitter)
         secrets = SvidSecrets(self._svids, settings.trust_domain, self._identities_of)
         cache_dir = settings.state_dir / "cache"
         if settings.fresh:
@@ -95,10 +94,10 @@ class Agent:
         self.relay = Relay(cache_dir, upstream, secrets)
         self.feed = NodeFeed(settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream)
         self.namespaces = Namespaces(settings.run_dir)
-        self._reporter = Reporter(
-            settings.node, self.roster, credentials.report, self._svids.retry, lambda: random.uniform(-1, 1)
-        )
+        self._reporter = Reporter(settings.node, self.roster, credentials.report, self._svids.retry, jitter)
         self._ending = False
+        if settings.rootless:
+            hold(settings.run_dir)
         self._proxy_network = self.namespaces.create_node() if settings.rootless else None
         binary = envoy_binary.find(os.environ)
         command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network)
@@ -118,6 +117,7 @@ class Agent:
             await asyncio.to_thread(self.namespaces.sweep)
             if self._proxy_network is not None:
                 await asyncio.to_thread(self.namespaces.remove_node)
+                release(self.settings.run_dir)
 
     async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
         settings = self.settings
@@ -235,7 +235,3 @@ def _is_half_made(record: Record, processes: AppProcesses) -> bool:
 def _is_of(record: Record, published: Published) -> bool:
     wanted = (published.namespace, published.app)
     return (record.name.namespace, record.app) == wanted and record.state == "Ready"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 import grpc
 
+from tulle.agent.chance import jitter as real_jitter
+from tulle.agent.chance import now as real_now
 from tulle.identity.client import NodeClient, NodeCredentials, enrol, load, mtls_channel, renew, save
 from tulle.identity.errors import Denied, InvalidCertificate, Unavailable
 from tulle.identity.messages import CertificateReply, ReportReply, ReportRequest
@@ -24,14 +25,29 @@ log = logging.getLogger(__name__)
 _LONGEST_SLEEP = timedelta(minutes=1)
 """The wall clock may be set while the task sleeps, or the host suspended."""
 
+_LAST_CALLS = 10.0
+"""How long calls on a channel that has been replaced may take to end; streams are opened again on the new one."""
+
 
 class Credentials:
-    """`channel` is the present channel to the control plane at `address` (`host:port`)."""
+    """`channel` is the present channel to the control plane at `address` (`host:port`). `jitter` gives numbers from
+    -1 to 1."""
 
-    def __init__(self, credentials: NodeCredentials, directory: Path, address: str) -> None:
+    def __init__(
+        self,
+        credentials: NodeCredentials,
+        directory: Path,
+        address: str,
+        now: Callable[[], datetime] = real_now,
+        jitter: Callable[[], float] = real_jitter,
+    ) -> None:
         self._credentials = credentials
         self._directory = directory
         self._address = address
+        self._now = now
+        self._jitter = jitter
+        self._failures = 0
+        self._due = self._half_life()
         self.channel: grpc.aio.Channel = mtls_channel(credentials, address, CLIENT_OPTIONS)
 
     @classmethod
@@ -42,14 +58,16 @@ class Credentials:
         address: str,
         enrolment_address: str,
         read_token: Callable[[], JoinToken],
+        now: Callable[[], datetime] = real_now,
+        jitter: Callable[[], float] = real_jitter,
     ) -> Self:
         """Those that are kept, where they are in time; else those that a join token gives. `read_token` is called
-        only then. Raises what it raises, and Denied, Untrusted, Unavailable."""
+        only then. Raises what it raises, and IdentityError and OSError."""
         kept = load(directory, node)
-        if kept is None or kept.svid.not_after <= datetime.now(UTC):
+        if kept is None or kept.svid.not_after <= now():
             kept = await enrol(read_token(), enrolment_address, node.node)
             save(kept, directory)
-        return cls(kept, directory, address)
+        return cls(kept, directory, address, now, jitter)
 
     @property
     def bundle_pem(self) -> str:
@@ -61,30 +79,35 @@ class Credentials:
     async def report(self, request: ReportRequest) -> ReportReply:
         return await NodeClient(self.channel).report(request)
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Renews at half-life, for ever; keeps the present one while the control plane is away."""
-        failures = 0
-        due = self._due()
         while True:
-            wait = min(due - datetime.now(UTC), _LONGEST_SLEEP)
+            due = await self.step()
+            wait = min(due - self._now(), _LONGEST_SLEEP)
             await asyncio.sleep(max(wait.total_seconds(), 0))
-            if datetime.now(UTC) < due:
-                continue
+
+    async def step(self) -> datetime:
+        """Renews if it is time to. Returns when it is the next time."""
+        if self._now() >= self._due:
             try:
                 await self._renew()
             except (Denied, Unavailable, InvalidCertificate) as error:
-                failures += 1
+                self._failures += 1
                 log.warning("the node's certificate could not be renewed: %s", error)
-                due = datetime.now(UTC) + backoff(failures, random.uniform(-1, 1))
+                self._due = self._now() + backoff(self._failures, self._jitter())
             else:
-                failures, due = 0, self._due()
+                self._failures, self._due = 0, self._half_life()
+        return self._due
 
     async def _renew(self) -> None:
         self._credentials = await renew(NodeClient(self.channel), self._credentials)
-        save(self._credentials, self._directory)
+        try:
+            save(self._credentials, self._directory)
+        except OSError as error:
+            log.error("the node's new certificate is in use, but could not be kept: %s", error)
         old, self.channel = self.channel, mtls_channel(self._credentials, self._address, CLIENT_OPTIONS)
-        await old.close(grace=None)
+        await old.close(grace=_LAST_CALLS)
 
-    def _due(self) -> datetime:
+    def _half_life(self) -> datetime:
         svid = self._credentials.svid
-        return next_rotation(svid.not_before, svid.not_after, random.uniform(-1, 1))
+        return next_rotation(svid.not_before, svid.not_after, self._jitter())

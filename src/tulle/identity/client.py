@@ -150,6 +150,12 @@ async def _call(
         refused = error.code() in _REFUSALS
         message = f"{method}: {error.details()}"
         raise (Denied(message) if refused else Unavailable(message)) from error
+    except asyncio.CancelledError as error:
+        # Also what grpc.aio raises where the channel is closed meanwhile, or the server answers CANCELLED.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise Unavailable(f"{method}: the call was cancelled") from error
     except msgspec.MsgspecError as error:
         raise Unavailable(f"{method}: the control plane's answer makes no sense: {error}") from error
 

@@ -16,6 +16,7 @@ from tulle.identity.client import NodeClient, NodeCredentials, enrol, mtls_chann
 from tulle.identity.errors import Denied, InvalidCertificate, Unavailable, UnsafeFile, Untrusted
 from tulle.identity.issuer import RegisteredWorkload
 from tulle.identity.keypair import new_key, signing_request
+from tulle.identity.messages import ReportRequest
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.svid import identity_of
 from tulle.identity.tokens import JoinToken
@@ -210,3 +211,24 @@ async def test_no_secret_shows_in_a_repr(control_plane):
     shown = repr((token, credentials, str(credentials.svid.key), f"{token.secret}"))
     assert token.secret.reveal().decode() not in shown
     assert "PRIVATE KEY" not in shown
+
+
+async def test_a_call_on_a_channel_that_is_closed_meanwhile_has_failed(control_plane):
+    """It must not look as if the caller's task had been cancelled: a task that is cancelled ends in silence."""
+    channel = mtls_channel(await enrolled(control_plane), control_plane.nodes)
+    control_plane.held = asyncio.Event()
+    call = asyncio.create_task(NodeClient(channel).report(ReportRequest("n1", ())))
+    await control_plane.reached.wait()
+    await channel.close()
+    with pytest.raises(Unavailable, match="cancelled"):
+        await call
+
+
+async def test_a_caller_that_is_cancelled_is(control_plane):
+    control_plane.held = asyncio.Event()
+    async with mtls_channel(await enrolled(control_plane), control_plane.nodes) as channel:
+        call = asyncio.create_task(NodeClient(channel).report(ReportRequest("n1", ())))
+        await control_plane.reached.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
