@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks import counters
-from benchmarks.controlplane.resources import NAMESPACE, PORT, Size, authority, mesh, puts, route, service_name, workload
+from benchmarks.controlplane.resources import NAMESPACE, PORT, Size, authority, fill, route, service_name, workload
 from tulle.control.compile import Compiler
+from tulle.control.long_lived import long_lived
 from tulle.control.refresh import Refresh
 from tulle.model.keys import ClusterKey, EndpointsKey, Key, VirtualHostKey
 from tulle.model.kinds import Resource
@@ -22,7 +23,6 @@ from tulle.model.snapshot import EMPTY, Fact, Snapshot, update
 from tulle.store import open_store
 
 _CHANGES = 30
-_BATCH = 1_000
 
 
 class Compiling(Struct, frozen=True):
@@ -41,16 +41,15 @@ class Compiling(Struct, frozen=True):
 
 async def measure(services: int, url: str) -> Compiling:
     store = open_store(url)
-    made = puts(mesh(Size(services, 0)))
-    for start in range(0, len(made), _BATCH):
-        await store.write(made[start : start + _BATCH])
+    await fill(store, Size(services, 0))
     published: list[Snapshot] = []
 
     def keep(snapshot: Snapshot, facts: frozenset[Fact]) -> None:
         published.append(snapshot)
 
     began = time.perf_counter()
-    await Refresh(store, keep, "tulle.local").load()
+    with long_lived():
+        await Refresh(store, keep, "tulle.local").load()
     reading = time.perf_counter() - began
     await store.close()
     compiler = Compiler(EMPTY)

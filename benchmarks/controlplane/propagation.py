@@ -1,5 +1,6 @@
 """Times a change from the write to the API until every proxy that needs it has acknowledged it."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,11 @@ from msgspec import Struct
 from benchmarks import counters
 from benchmarks.child import Failed, module, running
 from benchmarks.controlplane.callers import Arrived, CallerSettings, Ready
-from benchmarks.controlplane.resources import NAMESPACE, Size, route, workload
+from benchmarks.controlplane.resources import NAMESPACE, Size, fill, route, workload
 from benchmarks.controlplane.server import ServerSettings, Started
 from tulle.model.kinds import Resource
 from tulle.model.parse import encode_json
+from tulle.store import open_store
 from tulle.xds import type_urls
 
 Kind: TypeAlias = Literal["endpoints", "route"]
@@ -86,6 +88,8 @@ def _talk(command: list[str], log: Path) -> Iterator[_Talk]:
 def measure(at: Path, store: str, size: Size, repeats: int, advance: Callable[[str], None]) -> Propagation:
     """A control plane whose store is `memory` or `sqlite`. `at` is its directory, which a bare server uses after it."""
     url = "memory:" if store == "memory" else f"sqlite:{at / 'tulle.db'}"
+    if store != "memory":
+        asyncio.run(_fill(url, size))
     settings = ServerSettings(str(at), url, size)
     with _talk(module("controlplane.server", _encoded(settings)), at / "server.log") as server:
         started = server.hear_of(Started)
@@ -103,6 +107,12 @@ def measure(at: Path, store: str, size: Size, repeats: int, advance: Callable[[s
                         changes.append(_change(server, callers, kind, size, lambda o=_object(kind, number): _put(api, o)))
                         changes[-1] = msgspec.structs.replace(changes[-1], lateness=_lateness(server))
     return Propagation(store, size, ready.filled, filled_cpu, resident, changes)
+
+
+async def _fill(url: str, size: Size) -> None:
+    store = open_store(url)
+    await fill(store, size)
+    await store.close()
 
 
 def measure_bare(at: Path, size: Size, repeats: int, bytes_sent: dict[Kind, int], advance: Callable[[str], None]) -> Propagation:

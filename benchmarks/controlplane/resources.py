@@ -4,8 +4,6 @@ What changes in a measurement is the service that every caller calls: its endpoi
 """
 
 import random
-from collections.abc import Sequence
-
 from msgspec import Struct
 
 from tulle.model.http_route import HTTPBackendRef, HTTPRoute, HTTPRouteRule, HTTPRouteSpec
@@ -16,7 +14,7 @@ from tulle.model.parse import encode_json
 from tulle.model.references import ParentReference
 from tulle.model.service import Service, ServicePortSpec, ServiceSpec
 from tulle.model.workload import Workload, WorkloadPortSpec, WorkloadSpec, WorkloadState
-from tulle.store.protocol import Put
+from tulle.store.protocol import Put, Store
 
 NAMESPACE = "bench"
 PORT = 8080
@@ -25,6 +23,7 @@ CALLED = 10
 
 _CALLERS_PER_NODE = 10
 _SERVER_NODE = "servers"
+_BATCH = 1_000
 
 
 class Size(Struct, frozen=True):
@@ -70,8 +69,14 @@ def mesh(size: Size) -> list[Resource]:
     return made
 
 
-def puts(resources: Sequence[Resource]) -> list[Put]:
-    return [Put(r.ref, encode_json(r)) for r in resources]
+async def fill(store: Store, size: Size) -> int:
+    """Writes the whole mesh; returns the revision that the store has then."""
+    revision = 0
+    puts = [Put(r.ref, encode_json(r)) for r in mesh(size)]
+    for start in range(0, len(puts), _BATCH):
+        events = await store.write(puts[start : start + _BATCH])
+        revision = max(e.revision for e in events)
+    return revision
 
 
 def route(number: int, weight: int = 90) -> HTTPRoute:

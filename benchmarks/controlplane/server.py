@@ -13,17 +13,16 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from benchmarks.controlplane.resources import Size, mesh, nodes, puts
+from benchmarks.controlplane.resources import Size, fill, nodes
 from tulle.control.app import ControlPlane, ControlSettings
 
 TRUST_DOMAIN = "bench.local"
 _EVERY = 0.005
-_BATCH = 1_000
 _TOKEN_LIFETIME = timedelta(hours=1)
 
 
 class ServerSettings(Struct, frozen=True):
-    """`store` is a URL. The store is filled before anything is measured."""
+    """`store` is a URL. One that is in memory is filled here, before anything is measured; any other is full already."""
 
     directory: str
     store: str
@@ -72,10 +71,8 @@ async def main(settings: ServerSettings) -> None:
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(plane.serve(started), name="control plane")
         await started.wait()
-        made = puts(mesh(settings.size))
-        for start in range(0, len(made), _BATCH):
-            events = await plane.backend.store.write(made[start : start + _BATCH])
-            await plane.refresh.reached(max(e.revision for e in events))
+        if settings.store == "memory:":
+            await plane.refresh.reached(await fill(plane.backend.store, settings.size))
         tokens = {
             node: await plane.backend.create_token(node, ("*/*",), _TOKEN_LIFETIME)
             for node in nodes(settings.size.callers)

@@ -16,6 +16,7 @@ from tulle.control.admission import AdmittingStore
 from tulle.control.backend import ControlBackend
 from tulle.control.compile import Compiler
 from tulle.control.http import HttpsSettings, Server, on_socket, over_tls
+from tulle.control.long_lived import long_lived
 from tulle.control.refresh import Refresh
 from tulle.control.rejections import Rejections
 from tulle.control.reports import Directory, Reports
@@ -91,7 +92,8 @@ class ControlPlane:
         lock = lock_alone(self.settings.api_socket.with_name("control.lock"), "a control plane")
         try:
             await self._declare_mesh()
-            await self.refresh.load()
+            with long_lived():
+                await self.refresh.load()
             servers = await self._grpc_servers()
             try:
                 async with asyncio.TaskGroup() as tasks:
