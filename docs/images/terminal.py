@@ -4,6 +4,7 @@ Usage: FORCE_COLOR=1 <commands> 2>&1 | python docs/images/terminal.py > docs/ima
 """
 
 import io
+import re
 import sys
 
 from rich.console import Console
@@ -13,8 +14,16 @@ from rich.text import Text
 PAPER = TerminalTheme(
     (27, 24, 31),
     (240, 235, 244),
-    [(57, 51, 63), (224, 108, 117), (152, 195, 121), (229, 192, 123), (97, 175, 239), (227, 154, 198), (86, 182, 194)]
-    + [(200, 192, 208)],
+    [
+        (57, 51, 63),
+        (224, 108, 117),
+        (152, 195, 121),
+        (229, 192, 123),
+        (97, 175, 239),
+        (227, 154, 198),
+        (86, 182, 194),
+        (200, 192, 208),
+    ],
 )
 
 
@@ -23,7 +32,11 @@ def main() -> None:
     width = max(len(line) for line in text.plain.splitlines())
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     console.print(text, no_wrap=True)
-    sys.stdout.write(console.export_svg(title="tulle", theme=PAPER))
+    svg = console.export_svg(title="tulle", theme=PAPER)
+    # Whoever opens the picture needs nothing from elsewhere: the fonts are those of the reader.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    sys.stdout.write(svg.replace("Fira Code, monospace", "Menlo, Consolas, DejaVu Sans Mono, monospace"))
 
 
 if __name__ == "__main__":
