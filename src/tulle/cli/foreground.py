@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 from tulle.agent.capture import rootless
-from tulle.agent.capture.process import read_record
+from tulle.agent.capture.holder import holder
 from tulle.agent.pidfd import ProcessIdentity
 from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.api.paths import RunPaths, run_paths
@@ -86,10 +86,11 @@ def capture_paths() -> tuple[RunPaths, bool]:
 
 
 def _left_running(run_dir: Path) -> list[ProcessIdentity]:
-    """The processes that an earlier agent left: they hold the namespaces that a new one has to be in."""
+    """The processes that an earlier agent left in the namespaces that a new one has to be in. (Applications are in
+    mount namespaces of their own.)"""
     proxies = (ProxyDirectory(path.parent).read_state() for path in run_dir.glob("proxies/*/process.json"))
-    apps = (read_record(path) for path in run_dir.glob("apps/*.json"))
-    return [*(p.process for p in proxies if p), *(a.process for a in apps if a)]
+    held = holder(run_dir)
+    return [*([held] if held else []), *(proxy.process for proxy in proxies if proxy)]
 
 
 def application_environment(environment: Mapping[str, str]) -> Mapping[str, str]:

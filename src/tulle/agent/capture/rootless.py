@@ -87,11 +87,8 @@ def enter(holders: Iterable[ProcessIdentity] = ()) -> None:
     """
     if os.geteuid() == 0:
         return
-    holder = next((holder for holder in holders if identity_of(holder.pid) == holder), None)
-    if holder is None:
+    if not any(map(_joined, holders)):
         _become_root()
-    else:
-        _join(holder.pid)
     # Executing makes the process one of the new namespace for the kernel: only then may `tulle exec` join it.
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (no shell is wanted)
 
@@ -103,6 +100,17 @@ def join(pid: int) -> None:
     """
     if os.geteuid() != 0:
         _join(pid)
+
+
+def _joined(holder: ProcessIdentity) -> bool:
+    """Joins the namespaces of a process, if it still runs."""
+    if identity_of(holder.pid) != holder:
+        return False
+    try:
+        _join(holder.pid)
+    except ProcessLookupError:  # it has ended, and nobody has asked how
+        return False
+    return True
 
 
 def _join(pid: int) -> None:
