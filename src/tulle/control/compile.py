@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class _Entry(Struct, Generic[T], frozen=True):
+class _Entry(Struct, Generic[T], frozen=True, gc=False):
     value: T
     facts: frozenset[Fact]
 
 
-class _Compiled(Struct, frozen=True):
+class _Compiled(Struct, frozen=True, gc=False):
     view: View | None
     resource: Resource | None
 

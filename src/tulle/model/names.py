@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 
-class ObjectRef(Struct, frozen=True, order=True):
+class ObjectRef(Struct, frozen=True, gc=False, order=True):
     """What identifies one stored resource. `namespace` is empty for cluster-scoped kinds (Namespace, Mesh)."""
 
     api_version: str
@@ -15,7 +15,7 @@ class ObjectRef(Struct, frozen=True, order=True):
         return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
 
 
-class ServiceName(Struct, frozen=True, order=True):
+class ServiceName(Struct, frozen=True, gc=False, order=True):
     """A service: `catalog.shop` as text."""
 
     namespace: str
@@ -25,7 +25,7 @@ class ServiceName(Struct, frozen=True, order=True):
         return f"{self.name}.{self.namespace}"
 
 
-class AppName(Struct, frozen=True, order=True):
+class AppName(Struct, frozen=True, gc=False, order=True):
     """An application that the mesh runs: `web.shop` as text."""
 
     namespace: str
@@ -35,7 +35,7 @@ class AppName(Struct, frozen=True, order=True):
         return f"{self.name}.{self.namespace}"
 
 
-class WorkloadName(Struct, frozen=True, order=True):
+class WorkloadName(Struct, frozen=True, gc=False, order=True):
     """One incarnation of an instance; a workload that is made anew gets a new name."""
 
     namespace: str
@@ -45,7 +45,7 @@ class WorkloadName(Struct, frozen=True, order=True):
         return f"{self.name}.{self.namespace}"
 
 
-class ServicePort(Struct, frozen=True, order=True):
+class ServicePort(Struct, frozen=True, gc=False, order=True):
     """One port of a service: `catalog.shop:8080` as text. `port` is the service's port, not the target's."""
 
     service: ServiceName
@@ -55,7 +55,7 @@ class ServicePort(Struct, frozen=True, order=True):
         return f"{self.service}:{self.port}"
 
 
-class WorkloadPort(Struct, frozen=True, order=True):
+class WorkloadPort(Struct, frozen=True, gc=False, order=True):
     """One port an application listens on inside its workload's namespace."""
 
     workload: WorkloadName
@@ -67,7 +67,7 @@ class WorkloadPort(Struct, frozen=True, order=True):
         return f"p{self.port}.{self.workload.name}.{self.workload.namespace}.workload.tulle"
 
 
-class SpiffeId(Struct, frozen=True, order=True):
+class SpiffeId(Struct, frozen=True, gc=False, order=True):
     """A workload's identity, `spiffe://<trust-domain>/ns/<namespace>/sa/<service-account>` as text.
 
     Source: SPIFFE-ID specification; the path layout is the one Istio made common.
@@ -81,7 +81,7 @@ class SpiffeId(Struct, frozen=True, order=True):
         return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
 
 
-class ProxyId(Struct, frozen=True, order=True):
+class ProxyId(Struct, frozen=True, gc=False, order=True):
     """A managed proxy. `node` is the host it runs on, `workload` the one it serves; without a workload it is the
     node proxy and serves all workloads of the node that are in node mode."""
 
@@ -105,7 +105,7 @@ class ProxyId(Struct, frozen=True, order=True):
         return None
 
 
-class AgentId(Struct, frozen=True, order=True):
+class AgentId(Struct, frozen=True, gc=False, order=True):
     """A node's agent as a client of xDS for itself: `agent~<node>` as text."""
 
     node: str

@@ -35,7 +35,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 
 
-class PortEntry(Struct, frozen=True):
+class PortEntry(Struct, frozen=True, gc=False):
     """A service's port with its protocol decided. `target`: a port number, or the name of a workload's port."""
 
     port: int
@@ -44,7 +44,7 @@ class PortEntry(Struct, frozen=True):
     protocol: Protocol
 
 
-class ServiceEntry(Struct, frozen=True):
+class ServiceEntry(Struct, frozen=True, gc=False):
     """What the mesh knows of a service. `addresses`: virtual IPv4, then IPv6."""
 
     name: ServiceName
@@ -56,7 +56,7 @@ class ServiceEntry(Struct, frozen=True):
         return next((p for p in self.ports if p.port == number), None)
 
 
-class MixedPort(Struct, frozen=True, order=True):
+class MixedPort(Struct, frozen=True, gc=False, order=True):
     """A port whose protocol is not the one of its service's address range."""
 
     addresses: tuple[str, ...]
@@ -64,7 +64,7 @@ class MixedPort(Struct, frozen=True, order=True):
     protocol: Protocol
 
 
-class Fact(Struct, frozen=True):
+class Fact(Struct, frozen=True, gc=False):
     """One entry of one table: what a view may depend on."""
 
     table: str

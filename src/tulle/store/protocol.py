@@ -8,7 +8,7 @@ from msgspec import Struct
 from tulle.model.names import ObjectRef
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """An object as stored. `body` is its JSON; `revision` that of the write that made this version (from 1),
     `created` and `updated` are Unix times in seconds."""
 
@@ -19,7 +19,7 @@ class Stored(Struct, frozen=True):
     updated: float
 
 
-class Put(Struct, frozen=True):
+class Put(Struct, frozen=True, gc=False):
     """Writes `body`. `expected` is the revision the object must have now: 0 it must not exist, None whatever it has."""
 
     ref: ObjectRef
@@ -27,14 +27,14 @@ class Put(Struct, frozen=True):
     expected: int | None = None
 
 
-class Delete(Struct, frozen=True):
+class Delete(Struct, frozen=True, gc=False):
     """Deletes. `expected` as for Put, but deleting what is not there is NotFound."""
 
     ref: ObjectRef
     expected: int | None = None
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """One change. `stored` None: deleted."""
 
     ref: ObjectRef

@@ -25,7 +25,7 @@ from tulle.model.names import SpiffeId, WorkloadPort
 PortProtocol: TypeAlias = Literal["http", "http2", "tcp"]
 
 
-class CapturedPort(Struct, frozen=True):
+class CapturedPort(Struct, frozen=True, gc=False):
     """A virtual address and port whose protocol is not the one of its address range."""
 
     addresses: tuple[str, ...]
@@ -33,7 +33,7 @@ class CapturedPort(Struct, frozen=True):
     protocol: PortProtocol
 
 
-class OutboundListenerView(Struct, frozen=True):
+class OutboundListenerView(Struct, frozen=True, gc=False):
     """Captures what a workload sends. `network` is the path of its namespace, `passthrough` where traffic to unknown
     addresses goes (None: refused), `exceptions` in order of address and port."""
 
@@ -45,7 +45,7 @@ class OutboundListenerView(Struct, frozen=True):
     exceptions: tuple[CapturedPort, ...] = ()
 
 
-class InboundListenerView(Struct, frozen=True):
+class InboundListenerView(Struct, frozen=True, gc=False):
     """A workload's mesh address: mutual TLS, then the application's port that the server name says."""
 
     key: ListenerKey
@@ -55,11 +55,11 @@ class InboundListenerView(Struct, frozen=True):
     ports: tuple[WorkloadPort, ...]
 
 
-class RouteConfigView(Struct, frozen=True):
+class RouteConfigView(Struct, frozen=True, gc=False):
     client_namespace: str
 
 
-class ValueMatch(Struct, frozen=True):
+class ValueMatch(Struct, frozen=True, gc=False):
     """A header or query parameter: `exact` or `regex` (RE2, the whole value)."""
 
     name: str
@@ -67,21 +67,21 @@ class ValueMatch(Struct, frozen=True):
     value: str
 
 
-class PathMatch(Struct, frozen=True):
+class PathMatch(Struct, frozen=True, gc=False):
     """`prefix` is by path element, as Gateway API's PathPrefix: /a matches /a and /a/b, not /ab."""
 
     kind: Literal["exact", "prefix", "regex"]
     value: str
 
 
-class RouteMatch(Struct, frozen=True):
+class RouteMatch(Struct, frozen=True, gc=False):
     path: PathMatch
     headers: tuple[ValueMatch, ...] = ()
     query: tuple[ValueMatch, ...] = ()
     method: str = ""
 
 
-class HeaderEdit(Struct, frozen=True):
+class HeaderEdit(Struct, frozen=True, gc=False):
     """Gateway API's HTTPHeaderFilter: set replaces, add appends, remove drops."""
 
     set: tuple[tuple[str, str], ...] = ()
@@ -89,7 +89,7 @@ class HeaderEdit(Struct, frozen=True):
     remove: tuple[str, ...] = ()
 
 
-class Backend(Struct, frozen=True):
+class Backend(Struct, frozen=True, gc=False):
     """Part of a forward. `cluster` None: an invalid reference, whose share is answered with an error."""
 
     cluster: ClusterKey | None
@@ -98,14 +98,14 @@ class Backend(Struct, frozen=True):
     response_headers: HeaderEdit = HeaderEdit()
 
 
-class PathRewrite(Struct, frozen=True):
+class PathRewrite(Struct, frozen=True, gc=False):
     """`prefix` replaces the prefix that the match names; `full` the whole path."""
 
     kind: Literal["full", "prefix"]
     value: str
 
 
-class Forward(Struct, frozen=True, tag=True):
+class Forward(Struct, frozen=True, gc=False, tag=True):
     """`failure` is the status that the share of invalid references gets."""
 
     backends: tuple[Backend, ...]
@@ -114,7 +114,7 @@ class Forward(Struct, frozen=True, tag=True):
     failure: int = 500
 
 
-class Redirect(Struct, frozen=True, tag=True):
+class Redirect(Struct, frozen=True, gc=False, tag=True):
     """Empty or None fields keep what the request has."""
 
     scheme: str = ""
@@ -124,12 +124,12 @@ class Redirect(Struct, frozen=True, tag=True):
     status: int = 302
 
 
-class DirectResponse(Struct, frozen=True, tag=True):
+class DirectResponse(Struct, frozen=True, gc=False, tag=True):
     status: int
     body: str = ""
 
 
-class RouteView(Struct, frozen=True):
+class RouteView(Struct, frozen=True, gc=False):
     """One route, in the order in which they are tried. `name` says which object and rule it comes from.
     `timeout` None: no limit; `backend_timeout` limits one try."""
 
@@ -142,7 +142,7 @@ class RouteView(Struct, frozen=True):
     backend_timeout: timedelta | None = None
 
 
-class VirtualHostView(Struct, frozen=True):
+class VirtualHostView(Struct, frozen=True, gc=False):
     """The routes to one authority. No routes: everything is answered with 404."""
 
     client_namespace: str
@@ -150,7 +150,7 @@ class VirtualHostView(Struct, frozen=True):
     routes: tuple[RouteView, ...]
 
 
-class ClusterView(Struct, frozen=True):
+class ClusterView(Struct, frozen=True, gc=False):
     """An upstream. `identities`: who may answer; none means that nobody is trusted yet and every dial fails."""
 
     key: ClusterKey | TcpClusterKey
@@ -159,21 +159,21 @@ class ClusterView(Struct, frozen=True):
     endpoints: EndpointsKey | TcpEndpointsKey
 
 
-class LocalClusterView(Struct, frozen=True):
+class LocalClusterView(Struct, frozen=True, gc=False):
     key: LocalClusterKey
     network: str
 
 
-class PassthroughClusterView(Struct, frozen=True):
+class PassthroughClusterView(Struct, frozen=True, gc=False):
     key: PassthroughClusterKey
 
 
-class IdentitiesClusterView(Struct, frozen=True):
+class IdentitiesClusterView(Struct, frozen=True, gc=False):
     key: IdentitiesClusterKey
     identities: tuple[SpiffeId, ...]
 
 
-class EndpointView(Struct, frozen=True):
+class EndpointView(Struct, frozen=True, gc=False):
     """One instance: its mesh address and the port inside. `weight` is its share of the group's traffic, 0 none;
     `draining`: finishes what it has, takes nothing new."""
 
@@ -184,37 +184,37 @@ class EndpointView(Struct, frozen=True):
     draining: bool = False
 
 
-class EndpointGroup(Struct, frozen=True):
+class EndpointGroup(Struct, frozen=True, gc=False):
     """Endpoints that share a weight: one backend of a TCPRoute, or all of a service."""
 
     weight: int
     endpoints: tuple[EndpointView, ...]
 
 
-class EndpointsView(Struct, frozen=True):
+class EndpointsView(Struct, frozen=True, gc=False):
     key: EndpointsKey | TcpEndpointsKey
     groups: tuple[EndpointGroup, ...]
 
 
-class HttpProbeView(Struct, frozen=True, tag="http"):
+class HttpProbeView(Struct, frozen=True, gc=False, tag="http"):
     port: int
     path: str = "/"
 
 
-class TcpProbeView(Struct, frozen=True, tag="tcp"):
+class TcpProbeView(Struct, frozen=True, gc=False, tag="tcp"):
     port: int
 
 
-class GrpcProbeView(Struct, frozen=True, tag="grpc"):
+class GrpcProbeView(Struct, frozen=True, gc=False, tag="grpc"):
     port: int
     service: str = ""
 
 
-class ExecProbeView(Struct, frozen=True, tag="exec"):
+class ExecProbeView(Struct, frozen=True, gc=False, tag="exec"):
     command: tuple[str, ...]
 
 
-class ProbeView(Struct, frozen=True):
+class ProbeView(Struct, frozen=True, gc=False):
     """Seconds and counts have Kubernetes' names and meaning."""
 
     check: HttpProbeView | TcpProbeView | GrpcProbeView | ExecProbeView
@@ -225,7 +225,7 @@ class ProbeView(Struct, frozen=True):
     failure_threshold: int = 3
 
 
-class AppView(Struct, frozen=True):
+class AppView(Struct, frozen=True, gc=False):
     """An application as a node has to run it. A change in anything but `replicas` makes its workloads anew."""
 
     namespace: str
@@ -246,7 +246,7 @@ class AppView(Struct, frozen=True):
     termination_grace: float = 10
 
 
-class NodeView(Struct, frozen=True):
+class NodeView(Struct, frozen=True, gc=False):
     """What a node's agent has to run."""
 
     node: str
@@ -254,7 +254,7 @@ class NodeView(Struct, frozen=True):
     apps: tuple[AppView, ...]
 
 
-class NameView(Struct, frozen=True):
+class NameView(Struct, frozen=True, gc=False):
     """Addresses of a name: IPv4 and IPv6. A name that the mesh does not know has no view."""
 
     key: NameKey

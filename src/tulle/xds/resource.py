@@ -6,7 +6,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from msgspec import Struct
 
 
-class Resource(Struct, frozen=True):
+class Resource(Struct, frozen=True, gc=False):
     """One compiled resource.
 
     `version` is the hash of `body`, so that control planes and restarts agree on it. `body` is the serialised
