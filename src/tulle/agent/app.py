@@ -136,7 +136,7 @@ class Agent:
         processes = AppProcesses(self._process_settings(), self.namespaces.path)
         applications = Applications(host, processes)
         joined = Joined(tasks, host, application_accepts)
-        local_api = LocalApi(host, joined, settings.run_dir, settings.hidden)
+        local_api = LocalApi(self.roster, joined, settings.run_dir, settings.hidden)
         self._svids.listen(self.relay.secrets_changed)
         await self._take_over(host, processes, applications, joined)
         parts: dict[str, Coroutine[None, None, None]] = {

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from tulle.agent.host import NotAdmitted
-from tulle.agent.replica import Processes, Replica, Workloads
+from tulle.agent.host import NotAdmitted, Workloads
+from tulle.agent.replica import Processes, Replica
 from tulle.agent.restart_policy import RestartLimits, RestartPolicy
 from tulle.agent.roster import Record
 from tulle.model.names import AppName, WorkloadName

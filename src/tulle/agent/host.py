@@ -57,6 +57,18 @@ class HostSettings(Struct, frozen=True):
     drain: float = 1
 
 
+class Workloads(Protocol):
+    """What a Host is for those who run applications."""
+
+    roster: Roster
+
+    async def admit(self, admission: Admission) -> Record: ...
+
+    async def drain(self, name: WorkloadName) -> None: ...
+
+    async def discard(self, name: WorkloadName) -> None: ...
+
+
 class Networks(Protocol):
     """Namespaces of workloads. What creates and removes them blocks, and raises OSError."""
 

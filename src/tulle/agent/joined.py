@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tulle.agent.health import QUICK
-from tulle.agent.host import Admission, Host
+from tulle.agent.host import Admission, Workloads
 from tulle.agent.pidfd import Process, ProcessIdentity
 from tulle.agent.reach import AppAccepts
 from tulle.agent.roster import Record
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Joined:
     """`tasks` is the agent's task group: each workload is watched there until its process ends."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, host: Host, accepts: AppAccepts) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, host: Workloads, accepts: AppAccepts) -> None:
         self._tasks = tasks
         self._host = host
         self._accepts = accepts

@@ -1,6 +1,6 @@
-"""What the commands of this host ask the agent, on a unix socket: to enter a workload's namespace, to join the mesh.
+"""Answers the commands of this host, which ask to enter a workload's namespace or to join the mesh.
 
-One line of JSON each way. The kernel says who asks (SO_PEERCRED): nobody but the agent's own user is answered.
+The kernel says who asks (SO_PEERCRED): nobody but the agent's own user is answered.
 """
 
 import asyncio
@@ -8,69 +8,38 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Protocol
 
 import msgspec
-from msgspec import Struct
 
-from tulle.agent.host import Admission, Host, NotAdmitted
-from tulle.agent.joined import Joined
+from tulle.agent.host import Admission, NotAdmitted
+from tulle.agent.local_messages import ANSWER_WITHIN, MAX_REQUEST, Answer, Enter, Entrance, Failed, Join
 from tulle.agent.pidfd import ProcessIdentity, identity_of
-from tulle.agent.roster import Record
+from tulle.agent.roster import Record, Roster
+from tulle.model.metadata import Metadata
 from tulle.model.names import WorkloadName
+from tulle.model.parse import InvalidResource, decode_json, encode_json
+from tulle.model.problem import Problem
+from tulle.model.validate import validate
+from tulle.model.workload import Workload, WorkloadPortSpec, WorkloadSpec
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST = 64 * 1024
-ANSWER_WITHIN = 120.0
+_OTHER_VERSION = "is `tulle` here of another version?"
 
 
-class Enter(Struct, frozen=True, tag=True):
-    """Asks where a workload is. `name` is the workload's or its App's; of several replicas one that is ready."""
+class Joining(Protocol):
+    """Runs the workloads of processes that join: Joined."""
 
-    namespace: str
-    name: str
-
-
-class Join(Struct, frozen=True, tag=True):
-    """Asks for a workload for the asking process, which lives as long as that."""
-
-    namespace: str
-    name: str
-    service_account: str
-    mode: Literal["sidecar", "node"]
-    ports: tuple[tuple[str, int], ...] = ()
-    labels: Mapping[str, str] = {}
-
-
-class Entrance(Struct, frozen=True, tag=True):
-    """How to get into a workload's namespace: its path, what is hidden inside, and the agent's process, whose own
-    namespaces it is in where the agent is an ordinary user's."""
-
-    workload: str
-    namespace: str
-    network: str
-    run_dir: str
-    hidden: tuple[str, ...]
-    agent_pid: int
-
-
-class Failed(Struct, frozen=True, tag=True):
-    message: str
-    hint: str = ""
-
-
-Request: TypeAlias = Enter | Join
-Answer: TypeAlias = Entrance | Failed
+    async def admit(self, admission: Admission, process: ProcessIdentity) -> Record: ...
 
 
 class LocalApi:
-    """Answers until cancelled. `joined` runs the workloads of processes that join."""
+    """Answers until cancelled."""
 
-    def __init__(self, host: Host, joined: Joined, run_dir: Path, hidden: tuple[Path, ...]) -> None:
-        self._host = host
+    def __init__(self, roster: Roster, joined: Joining, run_dir: Path, hidden: tuple[Path, ...]) -> None:
+        self._roster = roster
         self._joined = joined
         self._run_dir = run_dir
         self._hidden = hidden
@@ -93,7 +62,7 @@ class LocalApi:
                 answer = await self._answer(await reader.readline(), _peer(writer))
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
-        except (TimeoutError, ConnectionError, ValueError) as error:
+        except (OSError, ValueError) as error:  # it took too long, has hung up, or sent no end of a line
             log.warning("a command of this host was not answered: %s", error)
         finally:
             writer.close()
@@ -103,12 +72,12 @@ class LocalApi:
             return Failed("the agent is another user's")
         try:
             request = msgspec.json.decode(line, type=Enter | Join)
-        except msgspec.DecodeError as error:
-            return Failed(f"the request is not understood: {error}", "is `tulle` here of another version?")
+        except (msgspec.DecodeError, RecursionError) as error:
+            return Failed(f"the request is not understood: {error}", _OTHER_VERSION)
         return self._enter(request) if isinstance(request, Enter) else await self._join(request, peer)
 
     def _enter(self, request: Enter) -> Answer:
-        here = [r for r in self._host.roster.records() if r.name.namespace == request.namespace]
+        here = [r for r in self._roster.records() if r.name.namespace == request.namespace]
         named = [r for r in here if request.name in (r.name.name, r.app)]
         if not named:
             known = ", ".join(sorted({r.app or r.name.name for r in here}))
@@ -120,8 +89,10 @@ class LocalApi:
 
     async def _join(self, request: Join, peer: ProcessIdentity) -> Answer:
         name = WorkloadName(request.namespace, request.name)
-        if self._host.roster.get(name) is not None:
+        if self._roster.get(name) is not None:
             return Failed(f"there is a workload {name} already", "give this one another --name")
+        if problems := _problems(request):
+            return Failed("; ".join(str(problem) for problem in problems))
         admission = Admission(name, request.service_account, request.mode, request.labels, request.ports)
         try:
             record = await self._joined.admit(admission, peer)
@@ -138,6 +109,24 @@ class LocalApi:
             tuple(map(str, self._hidden)),
             os.getpid(),
         )
+
+
+def _problems(request: Join) -> tuple[Problem, ...]:
+    """What the control plane would not take: it refuses a whole report for one workload that it cannot read, and
+    names are paths here."""
+    asked = Workload(
+        metadata=Metadata(name=request.name, namespace=request.namespace, labels=request.labels),
+        spec=WorkloadSpec(
+            address="127.0.0.1",
+            mesh_port=1,
+            service_account=request.service_account,
+            ports=tuple(WorkloadPortSpec(port, name) for name, port in request.ports),
+        ),
+    )
+    try:
+        return validate(decode_json(encode_json(asked)))
+    except InvalidResource as error:
+        return error.problems
 
 
 def _peer(writer: asyncio.StreamWriter) -> ProcessIdentity | None:

@@ -8,9 +8,8 @@ from typing import Literal, Protocol
 
 from tulle.agent.capture.process import LaunchError
 from tulle.agent.health import Check, follow_health
-from tulle.agent.host import Admission
+from tulle.agent.host import Admission, Workloads
 from tulle.agent.restart_policy import RestartLimits, RestartPolicy
-from tulle.agent.roster import Record, Roster
 from tulle.model.names import AppName, WorkloadName
 from tulle.view.types import AppView
 
@@ -19,18 +18,6 @@ log = logging.getLogger(__name__)
 RESTARTS = RestartLimits(first_delay=0.5, longest_delay=60, healthy_after=60)
 CANNOT_RUN = 126
 _UNKNOWN_GRACE = 10.0
-
-
-class Workloads(Protocol):
-    """What brings workloads in and out: the Host."""
-
-    roster: Roster
-
-    async def admit(self, admission: Admission) -> Record: ...
-
-    async def drain(self, name: WorkloadName) -> None: ...
-
-    async def discard(self, name: WorkloadName) -> None: ...
 
 
 class Running(Protocol):

@@ -9,7 +9,7 @@ from tulle.agent.capture import rootless
 from tulle.agent.capture.launch import Launch
 from tulle.agent.capture.process import become, resolv_conf
 from tulle.agent.capture.rules import RESOLVER
-from tulle.agent.local_api import Enter, Entrance
+from tulle.agent.local_messages import Enter, Entrance
 from tulle.api.paths import run_paths
 from tulle.cli import options
 from tulle.cli.errors import Failure

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from tulle.agent.local_api import ANSWER_WITHIN, Entrance, Failed, Request
+from tulle.agent.local_messages import ANSWER_WITHIN, Entrance, Failed, Request
 from tulle.cli.errors import Failure, Unreachable
 
 

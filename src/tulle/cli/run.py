@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tulle.agent.local_api import Join
+from tulle.agent.local_messages import Join
 from tulle.api.paths import run_paths
 from tulle.cli import options
 from tulle.cli.errors import Failure
