@@ -1,4 +1,4 @@
-"""Certificates that should not be let in, made with the key of the mesh's own authority or without, and TLS with them."""
+"""Certificates that should not be let in, made with the key of the mesh's authority or without, and TLS with them."""
 
 import contextlib
 import ssl

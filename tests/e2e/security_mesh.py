@@ -80,6 +80,7 @@ class SecurityMesh:
         self.mode = mode
         self.user = user
         self.directory = Path(tempfile.mkdtemp(prefix="tulle-", dir="/tmp"))
+        self.directory.chmod(0o711)  # applications and proxies of other users have their files below
         self.run_dir, self.state_dir = self.directory / "run", self.directory / "state"
         self.output = self.directory / "output"
         # Two meshes of one test session have other ports, so that one cannot be taken for the other.
@@ -166,7 +167,9 @@ class SecurityMesh:
 
     def _applications(self) -> dict[str, ProcessIdentity]:
         records = {path.stem: json.loads(path.read_text()) for path in self.run_dir.glob("apps/*.json")}
-        return {name.partition("~")[2].rpartition("-")[0]: ProcessIdentity(**r["process"]) for name, r in records.items()}
+        return {
+            name.partition("~")[2].rpartition("-")[0]: ProcessIdentity(**r["process"]) for name, r in records.items()
+        }
 
     def pid(self, app: str) -> int:
         return self._apps[app].pid
@@ -236,4 +239,9 @@ def running(mode: str, user: int | None) -> Iterator[SecurityMesh]:
         mesh.stop()
 
 
-MESHES = {"sidecar-root": ("sidecar", None), "node-root": ("node", None), "sidecar-user": ("sidecar", NOBODY), "node-user": ("node", NOBODY)}
+MESHES = {
+    "sidecar-root": ("sidecar", None),
+    "node-root": ("node", None),
+    "sidecar-user": ("sidecar", NOBODY),
+    "node-user": ("node", NOBODY),
+}

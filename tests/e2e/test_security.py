@@ -1,22 +1,30 @@
 """What must hold against an attacker, tried on a whole mesh: in both modes, as root and as an ordinary user."""
 
-import json
+import contextlib
 import os
 import socket
 import ssl
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
+from pyroute2 import IPRoute
 from tests.e2e import impostors
 from tests.e2e.hostile import GREETING
 from tests.e2e.impostors import DAY, Pair
-from tests.e2e.security_mesh import DOMAIN, LIMIT, MESHES, SecurityMesh, running, until
+from tests.e2e.security_mesh import APPS, DOMAIN, LIMIT, MESHES, SecurityMesh, running, until
 
+from tulle.agent.capture.namespace import in_namespace
+from tulle.agent.capture.rules import DNS_PORT, OUTBOUND_PORT
 from tulle.model.names import WorkloadName, WorkloadPort
+
+ETH_P_ALL = 3
+SO_RCVBUFFORCE = 33
+SOL_PACKET, PACKET_STATISTICS = 263, 6
 
 pytestmark = [
     pytest.mark.e2e,
@@ -254,3 +262,133 @@ def test_another_workload_at_the_address_of_a_service_is_not_taken_for_it(mesh: 
     )
     assert mesh.run("alice", CALL_TCP.format(service="claimed", name="alice")) == "\n"
     assert greeted(mesh) == before
+
+
+# Around the proxy
+
+
+def own_addresses() -> list[str]:
+    """The addresses of this network namespace, link-local ones with their interface."""
+    with IPRoute() as route:
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in route.get_links()}
+        found = [(a.get_attr("IFA_ADDRESS"), names[a["index"]]) for a in route.get_addr()]
+    return [f"{address}%{name}" if address.startswith("fe80:") else address for address, name in found]
+
+
+def said(address: str, port: int) -> bytes:
+    """What is said at a port to whoever asks; nothing where nobody answers."""
+    try:
+        with socket.create_connection((address, port), LIMIT) as connection:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            return connection.recv(65536)
+    except OSError:
+        return b""
+
+
+def listening(pid: int | str) -> set[int]:
+    """The TCP ports that somebody listens on in the network namespace of a process."""
+    lines = [
+        line.split()
+        for family in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{family}").read_text().splitlines()[1:]
+    ]
+    return {int(fields[1].rpartition(":")[2], 16) for fields in lines if fields[3] == "0A"}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_application_answers_nobody_but_its_proxy(mesh: SecurityMesh, app: str) -> None:
+    found = listening(mesh.pid(app))
+    assert found >= {*mesh.ports(app), OUTBOUND_PORT, DNS_PORT}
+    for port in mesh.ports(app):
+        assert mesh.inside(app, lambda port=port: said("127.0.0.1", port)) != b""
+    before = mesh.app_log(app)
+    (other,) = {"alice", "server"} - {app} if app != "bob" else {"alice"}
+    places: list[tuple[int | str, Callable[[Callable[[], bytes]], bytes]]] = [
+        ("self", lambda look: look()),
+        (next(iter(mesh.envoys().values())).pid, mesh.between),
+        (mesh.pid(other), lambda look: mesh.inside(other, look)),
+    ]
+    for place, look in places:
+        elsewhere = {*own_addresses(), *in_namespace(Path(f"/proc/{place}/ns/net"), own_addresses)}
+        for port in found - listening(place):
+            assert [a for a in elsewhere if look(lambda a=a, port=port: said(a, port))] == []
+    assert mesh.app_log(app) == before
+
+
+def test_a_proxy_relays_for_nobody_who_asks_its_port(mesh: SecurityMesh, door: Door) -> None:
+    """Not to the host's loopback, and not by naming a destination."""
+    asked = f"CONNECT 127.0.0.1:{door.port} HTTP/1.1\r\nhost: server.shop:8080\r\n\r\n"
+    answers = mesh.run(
+        "alice",
+        f"""
+import socket
+for address in ("127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", "::ffff:127.0.0.1"):
+    try:
+        connection = socket.create_connection((address, {OUTBOUND_PORT}), timeout=10)
+        connection.sendall({asked!r}.encode())
+        print(connection.recv(100))
+    except OSError:
+        print(b"")
+""",
+    )
+    assert answers == "b''\n" * 5
+
+
+# On the wire
+
+
+class Wire:
+    """Everything that crosses `lo` where proxies speak to each other, while it is open."""
+
+    def __init__(self, mesh: SecurityMesh) -> None:
+        self._socket = mesh.between(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        self._socket.bind(("lo", ETH_P_ALL))
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def packets(self) -> list[bytes]:
+        """What was seen until now. Nothing of it was lost."""
+        found = []
+        self._socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(self._socket.recv(65536 + 100))
+        _, dropped = struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        assert dropped == 0
+        return found
+
+
+def test_what_workloads_say_to_each_other_is_not_read_on_the_wire(mesh: SecurityMesh, door: Door) -> None:
+    marker = os.urandom(12).hex()
+    send = f"""
+import http.client, socket
+connection = http.client.HTTPConnection("server.shop", 8080, timeout=10)
+connection.request("POST", "/{marker}", body="{marker}", headers={{"x-marker": "{marker}", "cookie": "{marker}"}})
+print("{marker}" in connection.getresponse().read().decode())
+with socket.create_connection(("server-greeter.shop", 9000), timeout=10) as stream:
+    stream.sendall(b"{marker}")
+    said = b""
+    while b"{marker}" not in said:
+        said += stream.recv(100)
+    print(True)
+"""
+    with Wire(mesh) as wire:
+        assert mesh.run("alice", send) == "True\nTrue\n"
+        packets = wire.packets()
+        port = door.port.to_bytes(2, "big")
+        assert sum(port in packet[34:60] for packet in packets) > 10  # TCP of the mesh was seen
+        assert [packet for packet in packets if marker.encode() in packet] == []
+
+        def in_plain() -> None:
+            with socket.create_server(("127.0.0.1", 0)) as there, socket.create_connection(there.getsockname()) as here:
+                here.sendall(marker.encode())
+                there.accept()[0].close()
+
+        mesh.between(in_plain)
+        assert [packet for packet in wire.packets() if marker.encode() in packet] != []

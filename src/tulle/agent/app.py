@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import shutil
+import stat
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,12 @@ from msgspec import Struct
 
 from tulle.agent import envoy_binary
 from tulle.agent.app_process import AppProcesses, ProcessSettings
+from tulle.agent.app_user import ROOT, ordinary_user
 from tulle.agent.applications import Applications
 from tulle.agent.capture.dns_upstream import Upstream
 from tulle.agent.capture.gateway import bind_gateway, serve_gateway
 from tulle.agent.capture.holder import hold, release
+from tulle.agent.capture.launch import RunAs
 from tulle.agent.capture.namespace import Namespaces
 from tulle.agent.capture.publish import Target, bind_published, publish
 from tulle.agent.chance import jitter, now
@@ -36,12 +39,15 @@ from tulle.agent.report import Reporter
 from tulle.agent.roster import Record, Roster
 from tulle.agent.secrets import SvidSecrets
 from tulle.agent.supervise import Supervisor
-from tulle.identity.private_file import lock_alone, make_private_directory
+from tulle.identity.private_file import let_through, lock_alone, make_private_directory
 from tulle.identity.svids import Svids
 from tulle.model.names import AgentId, ProxyId, SpiffeId
 from tulle.xds.bootstrap import ProxySettings, bootstrap
 
 log = logging.getLogger(__name__)
+
+PROXY_USER = 65530
+"""A number that distributions keep free: below it are the users that systemd makes, above it `nobody`."""
 
 
 class _Stopped(Exception):
@@ -60,7 +66,8 @@ class Published(Struct, frozen=True):
 class AgentSettings(Struct, frozen=True):
     """`rootless`: this process is root only in a user namespace of its own. `hidden` are directories that no
     application may see, `environment` is what every application gets. `fresh`: what an earlier agent left is ended
-    and removed, not taken over."""
+    and removed, not taken over. `invoker` is who became root to start this agent, 0 where nobody did.
+    `proxy_user` is the number of the user and of the group that proxies run as, where the agent is root."""
 
     node: str
     address: str
@@ -72,6 +79,8 @@ class AgentSettings(Struct, frozen=True):
     environment: Mapping[str, str]
     published: tuple[Published, ...] = ()
     fresh: bool = False
+    invoker: int = ROOT
+    proxy_user: int = PROXY_USER
 
 
 class Agent:
@@ -100,7 +109,8 @@ class Agent:
             hold(settings.run_dir)
         self._proxy_network = self.namespaces.create_node() if settings.rootless else None
         binary = envoy_binary.find(os.environ)
-        command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network)
+        self._proxy_user = None if settings.rootless else _proxy_user(settings)
+        command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network, user=self._proxy_user)
         self.supervisor = Supervisor(settings.run_dir, command)
 
     async def run(self, started: asyncio.Event, stopping: asyncio.Event) -> None:
@@ -141,7 +151,7 @@ class Agent:
         await self._take_over(host, processes, applications, joined)
         parts: dict[str, Coroutine[None, None, None]] = {
             "credentials": self._credentials.run(),
-            "relay": self.relay.run(settings.run_dir / "xds.sock"),
+            "relay": self.relay.run(settings.run_dir / "xds.sock", self._proxy_user),
             "feed": self.feed.run(),
             "proxies": self.supervisor.run(),
             "certificates": self._svids.run(),
@@ -206,7 +216,13 @@ class Agent:
 
     def _process_settings(self) -> ProcessSettings:
         settings = self.settings
-        return ProcessSettings(settings.run_dir, settings.state_dir / "logs", settings.hidden, settings.environment)
+
+        def default_user(directory: Path) -> RunAs | None:
+            return None if settings.rootless else ordinary_user(settings.invoker, directory)
+
+        return ProcessSettings(
+            settings.run_dir, settings.state_dir / "logs", settings.hidden, settings.environment, default_user
+        )
 
     @property
     def _gateway_socket(self) -> Path:
@@ -235,3 +251,13 @@ def _is_half_made(record: Record, processes: AppProcesses) -> bool:
 def _is_of(record: Record, published: Published) -> bool:
     wanted = (published.namespace, published.app)
     return (record.name.namespace, record.app) == wanted and record.state == "Ready"
+
+
+def _proxy_user(settings: AgentSettings) -> int | None:
+    """Whose proxies are, once the run directory lets them through; None: root's, where a directory above is closed."""
+    closed = [str(parent) for parent in settings.run_dir.parents if not parent.stat().st_mode & stat.S_IXOTH]
+    if closed:
+        log.warning("proxies run as root, as other users cannot get through %s", closed[-1])
+        return None
+    let_through(settings.run_dir, settings.proxy_user)
+    return settings.proxy_user

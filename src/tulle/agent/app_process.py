@@ -1,7 +1,5 @@
 """Starts the processes of Apps in their workloads' namespaces, and finds those that an earlier agent started."""
 
-import os
-import pwd
 import tempfile
 from collections.abc import Callable, Container, Mapping
 from functools import partial
@@ -9,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tulle.agent.app_user import named_user, user_environment
 from tulle.agent.capture.launch import Launch, RunAs
 from tulle.agent.capture.namespace import dial_application
 from tulle.agent.capture.process import Launched, LaunchError, read_record, resolv_conf, start, terminate
@@ -23,12 +22,14 @@ _LEFT_GRACE = 2.0
 
 
 class ProcessSettings(Struct, frozen=True):
-    """`hidden` are directories that no application may see, `environment` what every one gets (its own `env` wins)."""
+    """`hidden` are directories that no application may see, `environment` what every one gets (its own `env` wins),
+    `default_user` says by its working directory as whom one runs that does not say so itself."""
 
     run_dir: Path
     log_dir: Path
     hidden: tuple[Path, ...]
     environment: Mapping[str, str]
+    default_user: Callable[[Path], RunAs | None] = lambda _: None
 
 
 class AppProcess:
@@ -127,24 +128,17 @@ class AppProcesses:
 
     def _launch(self, name: WorkloadName, app: AppView, command: tuple[str, ...], record: Path) -> Launch:
         settings = self._settings
+        directory = app.working_dir or "/"
+        user = named_user(app.run_as) if app.run_as else settings.default_user(Path(directory))
         return Launch(
             network=str(self._network(name)),
             run_dir=str(settings.run_dir),
             hidden=tuple(map(str, settings.hidden)),
             shown=(),
             resolv_conf=resolv_conf(app.namespace, RESOLVER),
-            run_as=user_named(app.run_as) if app.run_as else None,
-            directory=app.working_dir or "/",
+            run_as=user,
+            directory=directory,
             command=command,
-            environment={**settings.environment, **app.env},
+            environment={**settings.environment, **user_environment(user), **app.env},
             record=str(record),
         )
-
-
-def user_named(name: str) -> RunAs:
-    """A user of this host. Raises LaunchError where there is none of that name."""
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError as error:
-        raise LaunchError(f"there is no user {name} on this host (runAs)") from error
-    return RunAs(user.pw_uid, user.pw_gid, tuple(os.getgrouplist(name, user.pw_gid)))

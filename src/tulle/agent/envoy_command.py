@@ -16,25 +16,28 @@ _LAUNCHER = Path(__file__).with_name("launch_envoy.py")
 
 
 class EnvoyCommand(Struct, frozen=True):
-    """How an Envoy is started. `network_of` gives the network namespace to start it in; None: the agent's own."""
+    """How an Envoy is started. `network_of` gives the network namespace to start it in; None: the agent's own. `user`
+    is the number of the user (and group) that it runs as; None: the agent's own."""
 
     binary: Path
     bootstrap_of: Callable[[ProxyId], bytes]
     network_of: Callable[[ProxyId], Path | None] = lambda _: None
     concurrency: int = 1
     drain_seconds: int = 10
+    user: int | None = None
 
     def start(self, proxy: ProxyId, directory: ProxyDirectory, restarts: int) -> ProcessIdentity | None:
         """Starts the Envoy of `proxy`. None: it has ended already. Raises OSError, UnsafeFile."""
-        directory.make()
-        directory.write_bootstrap(self.bootstrap_of(proxy))
+        directory.make(self.user)
+        directory.write_bootstrap(self.bootstrap_of(proxy), self.user)
         network = self.network_of(proxy)
         log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             child = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", str(_LAUNCHER)),
-                    *(str(directory.path), str(network or ""), str(restarts), str(proxy), "--"),
+                    *(str(directory.path), str(network or ""), "" if self.user is None else str(self.user)),
+                    *(str(restarts), str(proxy), "--"),
                     *(str(self.binary), "-c", str(directory.bootstrap), "--disable-hot-restart"),
                     *("--concurrency", str(self.concurrency), "--drain-time-s", str(self.drain_seconds)),
                     *("--log-level", "warning"),

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tulle.agent.pidfd import ProcessIdentity
-from tulle.identity.private_file import make_private_directory, write_private
+from tulle.identity.private_file import let_through, make_private_directory, write_private
 from tulle.model.names import ProxyId
 
 
@@ -32,7 +32,11 @@ class ProcessState(Struct, frozen=True):
 
 
 class ProxyDirectory(Struct, frozen=True):
-    """The files of one proxy below the run directory."""
+    """The files of one proxy below the run directory.
+
+    They are the agent's, and the proxy may pass through. Where the proxy is another user's, it can write into
+    `admin/` only: what the agent reads and writes elsewhere is never what a proxy put there.
+    """
 
     path: Path
 
@@ -42,7 +46,8 @@ class ProxyDirectory(Struct, frozen=True):
 
     @property
     def admin(self) -> Path:
-        return self.path / "admin.sock"
+        """The socket. `admin.sock`, which people look for, leads there."""
+        return self.path / "admin" / "sock"
 
     @property
     def bootstrap(self) -> Path:
@@ -56,8 +61,18 @@ class ProxyDirectory(Struct, frozen=True):
     def state(self) -> Path:
         return self.path / "process.json"
 
-    def make(self) -> None:
+    def make(self, user: int | None = None) -> None:
+        """`user` is the proxy's, and its group; None: the agent's own."""
         make_private_directory(self.path)
+        self.admin.parent.mkdir(mode=0o700, exist_ok=True)
+        self.admin.parent.chmod(0o700)
+        link = self.path / "admin.sock"
+        if not link.is_symlink():
+            link.symlink_to(self.admin.relative_to(self.path))
+        if user is not None:
+            os.chown(self.admin.parent, user, user)
+            for directory in (self.path.parent, self.path):
+                let_through(directory, user)
 
     def read_state(self) -> ProcessState | None:
         """None where there is no state or it is damaged: then nothing is known to run here."""
@@ -66,8 +81,11 @@ class ProxyDirectory(Struct, frozen=True):
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
-    def write_bootstrap(self, bootstrap: bytes) -> None:
+    def write_bootstrap(self, bootstrap: bytes, reader: int | None = None) -> None:
+        """For `reader`, or for the agent's own user."""
         write_private(self.bootstrap, bootstrap)
+        if reader is not None:
+            os.chown(self.bootstrap, reader, reader)
 
     def remove(self) -> None:
         """Forgets a proxy that has ended for good. Every incarnation of a workload has a directory of its own, so they

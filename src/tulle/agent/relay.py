@@ -57,13 +57,15 @@ class Relay:
     def statuses(self) -> tuple[RelayStatus, ...]:
         return tuple(self._relays[proxy].status for proxy in sorted(self._relays, key=str))
 
-    async def run(self, socket: Path) -> None:
-        """Serves on a unix socket (0600) until cancelled."""
+    async def run(self, socket: Path, user: int | None = None) -> None:
+        """Serves on a unix socket (0600) until cancelled; proxies are of `user`, or of this process's."""
         server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((XdsService(self).handler,))
         server.add_insecure_port(f"unix:{socket}")
         await server.start()
         os.chmod(socket, 0o600)  # noqa: PTH101 (no wait)
+        if user is not None:
+            os.chown(socket, user, user)
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:

@@ -13,7 +13,15 @@ from tulle.agent.app import Agent, AgentSettings
 from tulle.agent.credentials import Credentials
 from tulle.agent.errors import AgentError
 from tulle.cli.errors import Failure
-from tulle.cli.foreground import application_environment, capture_paths, log_to, run_until_signalled, say_mode, until
+from tulle.cli.foreground import (
+    application_environment,
+    capture_paths,
+    invoking_user,
+    log_to,
+    run_until_signalled,
+    say_mode,
+    until,
+)
 from tulle.identity.errors import IdentityError
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.tokens import JoinToken, read_token
@@ -56,6 +64,7 @@ def agent(
         rootless_mode,
         (paths.state_dir,),
         application_environment(os.environ),
+        invoker=invoking_user(os.environ),
     )
     enrolment_address = enrolment or f"{control_plane.rpartition(':')[0]}:15011"
 

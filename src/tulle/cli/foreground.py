@@ -101,6 +101,12 @@ def application_environment(environment: Mapping[str, str]) -> Mapping[str, str]
     return {**kept, "PATH": path}
 
 
+def invoking_user(environment: Mapping[str, str]) -> int:
+    """Who became root to run this command, by sudo; 0 where nobody did."""
+    named = environment.get("SUDO_UID", "")
+    return int(named) if named.isdecimal() else 0
+
+
 def say_mode(rootless_mode: bool) -> None:
     if rootless_mode:
         warn("running without root: workloads live in a user namespace of yours")

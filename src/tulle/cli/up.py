@@ -11,7 +11,14 @@ from tulle.agent.errors import AgentError
 from tulle.cli import options
 from tulle.cli.declared import valid_resources
 from tulle.cli.errors import Failure
-from tulle.cli.foreground import application_environment, capture_paths, log_to, run_until_signalled, say_mode
+from tulle.cli.foreground import (
+    application_environment,
+    capture_paths,
+    invoking_user,
+    log_to,
+    run_until_signalled,
+    say_mode,
+)
 from tulle.cli.whole_mesh import UpSettings, WholeMesh
 from tulle.identity.errors import IdentityError
 from tulle.identity.private_file import make_private_directory
@@ -62,7 +69,15 @@ def up(
         log_to(paths.state_dir / "up.log")
         mesh = WholeMesh(
             UpSettings(
-                paths, rootless_mode, resources, mode, ports, application_environment(os.environ), ready_within, limit
+                paths,
+                rootless_mode,
+                resources,
+                mode,
+                ports,
+                application_environment(os.environ),
+                ready_within,
+                limit,
+                invoking_user(os.environ),
             )
         )
         code = run_until_signalled(mesh.run)

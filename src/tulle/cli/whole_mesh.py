@@ -41,7 +41,7 @@ WATCH_EVERY = 0.2
 
 
 class UpSettings(Struct, frozen=True):
-    """`mode` empty: what the files say. Times in seconds; `limit` None: until stopped."""
+    """`mode` empty: what the files say. Times in seconds; `limit` None: until stopped. `invoker`: see AgentSettings."""
 
     paths: RunPaths
     rootless: bool
@@ -51,6 +51,7 @@ class UpSettings(Struct, frozen=True):
     environment: Mapping[str, str]
     ready_within: float
     limit: float | None
+    invoker: int = 0
 
 
 class WholeMesh:
@@ -195,6 +196,7 @@ class WholeMesh:
             environment=settings.environment,
             published=settings.published,
             fresh=True,
+            invoker=settings.invoker,
         )
 
     async def _credentials(self, control: ControlPlane) -> Credentials:

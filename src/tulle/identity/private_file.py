@@ -13,19 +13,28 @@ from pathlib import Path
 from tulle.identity.errors import InUse, UnsafeFile
 
 _OTHERS = 0o077
+_PASSAGE = 0o010
 
 
 def make_private_directory(path: Path) -> None:
     """Makes `path` (0700) and the parents it lacks. Raises UnsafeFile if it exists and is open to others: changing
-    the mode of a directory that somebody else uses would be worse than saying so."""
+    the mode of a directory that somebody else uses would be worse than saying so. One that `let_through` opened to a
+    group stays so."""
     if not path.parent.exists():
         make_private_directory(path.parent)
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
-        _check(path.lstat(), path, stat.S_ISDIR, "chmod 700")
+        _check(path.lstat(), path, stat.S_ISDIR, "chmod 700", tolerated=_PASSAGE)
     else:
         path.chmod(0o700)
+
+
+def let_through(path: Path, group: int) -> None:
+    """Lets the members of a group pass through a private directory (0710): they find in there what they know the name
+    of and may open, and see nothing else."""
+    os.chown(path, -1, group)
+    path.chmod(0o700 | _PASSAGE)
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -90,12 +99,12 @@ def _temporary(path: Path, content: bytes) -> Path:
     return Path(name)
 
 
-def _check(status: os.stat_result, path: Path, is_kind: Callable[[int], bool], remedy: str) -> None:
+def _check(status: os.stat_result, path: Path, is_kind: Callable[[int], bool], remedy: str, tolerated: int = 0) -> None:
     if not is_kind(status.st_mode):
         raise UnsafeFile(f"{path} is a link, or not the kind of file it has to be")
     if status.st_uid != os.geteuid():
         raise UnsafeFile(f"{path} belongs to user {status.st_uid}, not to the user {os.geteuid()} that runs this")
-    if status.st_mode & _OTHERS:
+    if status.st_mode & _OTHERS & ~tolerated:
         raise UnsafeFile(f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}): {remedy} {path}")
 
 

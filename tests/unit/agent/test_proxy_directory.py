@@ -1,10 +1,15 @@
 """The files of a proxy: names that fit, private modes, damaged state as none."""
 
+import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.model.names import ProxyId, WorkloadName
+
+USER = 65530
 
 
 def mode(path: Path) -> int:
@@ -32,6 +37,27 @@ def test_files_are_private(tmp_path: Path) -> None:
     assert mode(directory.path) == mode(directory.path.parent) == 0o700
     assert mode(directory.bootstrap) == 0o600
     assert directory.bootstrap.read_bytes() == b"{}"
+
+
+def test_the_admin_socket_is_found_under_the_name_that_people_know(tmp_path: Path) -> None:
+    directory = ProxyDirectory.of(tmp_path, ProxyId("n1"))
+    for _ in range(2):
+        directory.make()
+    directory.admin.touch()
+    assert (directory.path / "admin.sock").samefile(directory.admin)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away; run as root")
+def test_another_users_proxy_may_write_into_one_directory_only(tmp_path: Path) -> None:
+    directory = ProxyDirectory.of(tmp_path / "run", ProxyId("n1"))
+    for _ in range(2):
+        directory.make(USER)
+        directory.write_bootstrap(b"{}", USER)
+    for path in (directory.path.parent, directory.path):
+        status = path.stat()
+        assert (mode(path), status.st_uid, status.st_gid) == (0o710, 0, USER)
+    for path, wanted in ((directory.bootstrap, 0o600), (directory.admin.parent, 0o700)):
+        assert (mode(path), path.stat().st_uid) == (wanted, USER)
 
 
 def test_damaged_state_is_no_state(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from tulle.identity.errors import InUse, UnsafeFile
-from tulle.identity.private_file import create_private, lock_alone, make_private_directory, read_private, write_private
+from tulle.identity.private_file import (
+    create_private,
+    let_through,
+    lock_alone,
+    make_private_directory,
+    read_private,
+    write_private,
+)
 
 
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777])
@@ -24,6 +31,18 @@ def test_files_are_for_their_owner_whatever_the_umask(tmp_path: Path, umask: int
         "key": 0o600,
         "new": 0o600,
     }
+
+
+def test_a_group_that_is_let_through_stays_let_through_and_no_other_is(tmp_path: Path):
+    directory = tmp_path / "run"
+    make_private_directory(directory)
+    let_through(directory, os.getgid())
+    make_private_directory(directory)
+    assert directory.stat().st_mode & 0o777 == 0o710
+    for mode in (0o720, 0o740, 0o711):
+        directory.chmod(mode)
+        with pytest.raises(UnsafeFile, match="chmod 700"):
+            make_private_directory(directory)
 
 
 def test_a_file_is_created_once_and_leaves_nothing_else(tmp_path: Path):

@@ -148,6 +148,23 @@ def _hide(launch: Launch) -> None:
         os.close(descriptor)
     for cover in covers:
         _make_read_only(cover)
+    if _is_root(launch.run_as):
+        _protect_kernel()
+
+
+def _is_root(run_as: RunAs | None) -> bool:
+    """Whether the application will be user 0 of the host."""
+    return (os.geteuid() if run_as is None else run_as.uid) == 0 and not _is_in_namespace_of_a_user()
+
+
+def _protect_kernel() -> None:
+    """The kernel lets user 0 write its settings without any capability, such as the program that handles crashes."""
+    syscalls.mount("/proc/sys", "/proc/sys", flags=syscalls.MS_BIND | syscalls.MS_REC)
+    mounts = {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    for mount in sorted(mounts):
+        if mount.startswith(("/proc/sys", "/sys/")) or mount == "/sys":
+            with contextlib.suppress(OSError):  # under another mount: nobody can see it
+                _make_read_only(mount)
 
 
 def _replace_resolv_conf(launch: Launch, covers: list[str]) -> None:
@@ -188,8 +205,7 @@ def _enter_own_user_namespace() -> None:
     Without one, applications of one user could trace each other and so use each other's network. It locks the mounts,
     too. A host that forbids it to root as well (user.max_user_namespaces = 0) runs the application without.
     """
-    extents = [[int(part) for part in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
-    if len(extents) == 1 and extents[0][2] == 1:
+    if _is_in_namespace_of_a_user():
         # The agent is an ordinary user, seen as user 0 in here: the application sees its real number again.
         maps = {kind: _outside_map(kind) for kind in ("uid", "gid")}
         syscalls.unshare(syscalls.CLONE_NEWUSER)
@@ -197,6 +213,12 @@ def _enter_own_user_namespace() -> None:
         return
     maps = {kind: _identity_map(kind) for kind in ("uid", "gid")}
     _unshare_with_maps(maps)
+
+
+def _is_in_namespace_of_a_user() -> bool:
+    """Whether user 0 is an ordinary user of the host: the agent runs without root."""
+    extents = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return len(extents) == 1 and extents[0][2] == "1"
 
 
 def _identity_map(kind: str) -> str:

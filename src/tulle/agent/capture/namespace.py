@@ -111,7 +111,9 @@ class Namespaces:
     def _prepare_directory(self) -> None:
         # A private mount of its own: on a host that shares mounts (systemd does) copies of a namespace's mount would
         # appear in every service's mount namespace and keep the namespace alive after its removal.
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # To be passed through by proxies that have another user, inside a run directory that nobody else gets into.
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.chmod(0o711)
         if not _is_mounted(self._directory):
             syscalls.mount(str(self._directory), str(self._directory), flags=syscalls.MS_BIND)
             syscalls.mount("none", str(self._directory), flags=syscalls.MS_PRIVATE)
