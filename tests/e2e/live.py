@@ -61,6 +61,45 @@ def until(condition: Callable[[], T], what: str, limit: float = LIMIT) -> T:
     return found
 
 
+def manifest(*objects: Mapping[str, Any]) -> str:
+    """The objects as one file: JSON is YAML."""
+    return "\n---\n".join(json.dumps(each, indent=2) for each in objects)
+
+
+def echo_app(name: str, namespace: str, env: Mapping[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """An App that runs `echo.py` as `name`: HTTP on 8080, unless `env` says otherwise."""
+    variables = {"NAME": name, "HTTP_PORT": "8080"} if env is None else {"NAME": name, **env}
+    numbers = {key[:-5].lower(): int(value) for key, value in variables.items() if key.endswith("_PORT")}
+    return {
+        "apiVersion": "tulle.dev/v1alpha1",
+        "kind": "App",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "command": ["python", "-B", ECHO],
+            "env": [{"name": key, "value": value} for key, value in variables.items()],
+            "ports": [{"name": protocol, "port": port} for protocol, port in numbers.items()],
+            "terminationGracePeriodSeconds": 5,
+            **spec,
+        },
+    }
+
+
+def service(name: str, namespace: str, app: str = "", **ports: int) -> dict[str, Any]:
+    """A Service of an App's workloads; `ports` by the name of their protocol, HTTP on 8080 without any."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "selector": {"app": app or name},
+            "ports": [
+                {"name": protocol, "port": port, "appProtocol": protocol}
+                for protocol, port in (ports or {"http": 8080}).items()
+            ],
+        },
+    }
+
+
 class Running:
     """A `tulle` command that stays in the foreground. Its output goes to a file."""
 
@@ -122,6 +161,7 @@ class Installation:
         self._clients: list[Client] = []
         self._networks: set[int] = set()
         self._seen: set[tuple[int, int]] = set()
+        self._noted = 0.0
 
     def write(self, name: str, text: str) -> str:
         """Makes a file that the user can read; returns its path."""
@@ -188,7 +228,7 @@ class Installation:
         logs = self.state_dir.glob(f"**/logs/{namespace}~{app}-*.log")
         return "".join(log.read_text() for log in sorted(logs))
 
-    def note(self) -> frozenset[tuple[int, int]]:
+    def note(self) -> None:
         """Remembers what runs now, to look for it when it should have ended: processes with their start times."""
         for running in self._foreground:
             for pid in _descendants(running.pid):
@@ -196,18 +236,19 @@ class Installation:
                     self._seen.add((pid, _start_time(pid)))
                     self._networks.add(Path(f"/proc/{pid}/ns/net").stat().st_ino)
         self._networks.discard(Path("/proc/self/ns/net").stat().st_ino)
-        return frozenset(self._seen)
+        self._noted = float(_text(Path("/proc/uptime")).split()[0]) * os.sysconf("SC_CLK_TCK")
 
     def left(self) -> list[str]:
         """What there still is of all that was noted."""
         found = [f"process {pid}" for pid, started in self._seen if _is_running(pid, started)]
-        marks = (f"{self.run_dir}/", *(f"net:[{inode}]" for inode in self._networks))
         for table in Path("/proc").glob("[0-9]*/mountinfo"):
-            found += [f"mount {line}" for line in _text(table).splitlines() if any(mark in line for mark in marks)]
+            found += [f"mount {line}" for line in _text(table).splitlines() if f"{self.run_dir}/" in line]
         for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if (process / "ns/net").stat().st_ino in self._networks:
-                    found.append(f"{process} is in a namespace: {_text(process / 'cmdline')}")
+            with contextlib.suppress(OSError, ValueError):
+                # A younger process is in another's namespace: the number of one that has ended is given away again.
+                in_one = (process / "ns/net").stat().st_ino in self._networks
+                if in_one and _start_time(int(process.name)) <= self._noted:
+                    found.append(f"{process} is in a namespace: {_text(process / 'cmdline').split(chr(0))}")
         found += [f"socket {path}" for path in self.run_dir.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)]
         if os.geteuid() == 0 and (nft := shutil.which("nft")):
             tables = subprocess.run([nft, "list", "tables"], capture_output=True, text=True, check=True).stdout

@@ -131,6 +131,7 @@ class Agent:
 
     async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
         settings = self.settings
+        listeners = {p: bind_published(p.host_port) for p in settings.published}
         names = NameServers(tasks, self.feed, Upstream())
         host = Host(
             self._host_settings(),
@@ -160,8 +161,7 @@ class Agent:
             "node view": self._follow(applications),
             "local api": local_api.serve(settings.run_dir / "agent.sock"),
         }
-        for published in settings.published:
-            listener = bind_published(published.host_port)
+        for published, listener in listeners.items():
             parts[f"publish {published.host_port}"] = publish(listener, partial(self._targets, published))
         if settings.rootless:
             parts["gateway"] = serve_gateway(bind_gateway(self._gateway_socket))

@@ -2,7 +2,8 @@
 
 AgentError
 ├── EnvoyBinaryError   no Envoy to run, or one that is too old
-└── AdminError         an Envoy's admin interface did not answer
+├── AdminError         an Envoy's admin interface did not answer
+└── PortTaken          a port of this host that is to be opened is another's
 """
 
 
@@ -16,3 +17,7 @@ class EnvoyBinaryError(AgentError):
 
 class AdminError(AgentError):
     """An Envoy's admin interface did not answer, or not as an Envoy does."""
+
+
+class PortTaken(AgentError):
+    """A port of this host that is to be opened is another's; the message says which."""

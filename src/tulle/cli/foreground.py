@@ -42,7 +42,7 @@ def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[None, None, in
     try:
         return asyncio.run(run())
     except BaseExceptionGroup as group:
-        raise _first(group) from group
+        raise _first(group) from None
 
 
 def _first(error: BaseException) -> BaseException:

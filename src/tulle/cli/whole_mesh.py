@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from tulle.model.app import App
 from tulle.model.kinds import Resource
 from tulle.model.mesh import MESH_NAME, Mesh
 from tulle.model.metadata import Metadata
+from tulle.model.names import AppName
 from tulle.model.parse import encode_json
 from tulle.model.snapshot import Snapshot
 from tulle.store.protocol import Put
@@ -114,23 +116,22 @@ class WholeMesh:
         while end is None or loop.time() < end:
             if await _within(stopping, WATCH_EVERY):
                 break
-            missing = self._missing(agent)
+            # What the user has taken away since is not missed.
+            apps = agent.feed.view.apps if agent.feed.view else ()
+            missing = self._missing(agent, {AppName(a.namespace, a.name): a.replicas for a in apps})
             if missing and healthy:
                 warn(f"no longer ready: {', '.join(missing)}; logs are in {self._logs}")
             healthy = healthy and not missing
         return healthy
 
-    def _missing(self, agent: Agent) -> list[str]:
-        """The names of Apps, once for every replica that is not ready."""
-        ready: dict[tuple[str, str], int] = {}
-        for record in agent.roster.records():
-            if record.state == "Ready":
-                key = (record.name.namespace, record.app)
-                ready[key] = ready.get(key, 0) + 1
+    def _missing(self, agent: Agent, still_wanted: Mapping[AppName, int] | None = None) -> list[str]:
+        """The names of the files' Apps, once for every replica that is not ready; of those that are still wanted."""
+        ready = Counter(AppName(r.name.namespace, r.app) for r in agent.roster.records() if r.state == "Ready")
         missing = []
         for app in self._apps:
-            lacking = app.spec.replicas - ready.get((app.metadata.namespace, app.metadata.name), 0)
-            missing += [app.metadata.name] * max(lacking, 0)
+            name = AppName(app.metadata.namespace, app.metadata.name)
+            wanted = app.spec.replicas if still_wanted is None else min(app.spec.replicas, still_wanted.get(name, 0))
+            missing += [name.name] * max(wanted - ready[name], 0)
         return missing
 
     def _introduce(self, snapshot: Snapshot) -> None:

@@ -5,6 +5,7 @@ Not a way into the mesh for others: it goes past the proxy, as `kubectl port-for
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from itertools import count
@@ -15,6 +16,7 @@ from msgspec import Struct
 from tulle.agent.capture.accept import accept
 from tulle.agent.capture.namespace import dial_application
 from tulle.agent.capture.splice import Connection, splice
+from tulle.agent.errors import PortTaken
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +29,12 @@ class Target(Struct, frozen=True):
 
 
 def bind_published(host_port: int) -> socket.socket:
-    """A listening socket on 127.0.0.1:`host_port`. Raises OSError where the port is taken."""
-    bound = socket.create_server(("127.0.0.1", host_port))
+    """A listening socket on 127.0.0.1:`host_port`. Raises PortTaken."""
+    try:
+        bound = socket.create_server(("127.0.0.1", host_port))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise PortTaken(f"port {host_port} of 127.0.0.1 cannot be opened: {reason}") from error
     bound.setblocking(False)
     return bound
 

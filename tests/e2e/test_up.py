@@ -1,0 +1,124 @@
+"""`tulle up` from start to end: what it refuses, when it ends and how, and that nothing of it stays."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from tests.e2e.live import Installation, echo_app, manifest, service, until
+
+pytestmark = pytest.mark.e2e
+
+BROKEN = """
+apiVersion: tulle.dev/v1alpha1
+kind: App
+metadata: {name: one, namespace: north}
+spec:
+  comand: [python]
+"""
+
+
+def one(mesh: Installation, **spec: object) -> str:
+    """A file with one application and its service."""
+    return mesh.write("one.yaml", manifest(echo_app("one", "north", **spec), service("one", "north")))
+
+
+def answers(mesh: Installation) -> str:
+    done = mesh.tulle("exec", "-n", "north", "one", "--", "curl", "-s", "http://one:8080/")
+    assert done.returncode == 0, done.stderr
+    name: str = json.loads(done.stdout)["app"]
+    return name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_leaves_nothing(anybody: Installation, number: signal.Signals) -> None:
+    up = anybody.up("-f", one(anybody))
+    anybody.note()
+    assert up.stop(number) == 0
+    anybody.assert_nothing_left()
+
+
+def test_a_signal_while_it_starts_stops_it_too(bare: Installation) -> None:
+    up = bare.start("up", "-f", one(bare, readinessProbe={"exec": {"command": ["false"]}}))
+    until(lambda: list(bare.run_dir.glob("apps/*.json")), "the application runs")
+    bare.note()
+    assert up.stop(signal.SIGINT) == 1
+    bare.assert_nothing_left()
+
+
+def test_what_a_killed_one_left_the_next_one_cleans(anybody: Installation) -> None:
+    file = one(anybody)
+    killed = anybody.up("-f", file)
+    anybody.note()
+    killed.kill()
+    assert any(line.startswith("process") for line in anybody.left())
+
+    up = anybody.up("-f", file)
+    assert answers(anybody) == "one"
+    assert [line for line in anybody.left() if line.startswith("process")] == []
+    anybody.note()
+    assert up.stop() == 0
+    anybody.assert_nothing_left()
+
+
+def test_ends_with_0_after_its_time_if_all_went_well(bare: Installation) -> None:
+    assert bare.tulle("up", "-f", one(bare), "--for", "1s").returncode == 0
+
+
+def test_ends_with_1_if_an_application_is_never_ready(bare: Installation) -> None:
+    file = one(bare, readinessProbe={"exec": {"command": ["false"]}, "periodSeconds": 1})
+    done = bare.tulle("up", "-f", file, "--for", "1s", "--timeout", "4s")
+    assert done.returncode == 1
+    assert "not ready after 4 s: one" in done.stderr
+
+
+def test_ends_with_1_if_an_application_cannot_be_run(bare: Installation) -> None:
+    done = bare.tulle("up", "-f", one(bare, command=["/nonexistent/program"]), "--for", "1s", "--timeout", "4s")
+    assert done.returncode == 1
+    assert "/nonexistent/program: No such file or directory" in (bare.state_dir / "up.log").read_text()
+
+
+def test_ends_with_1_if_an_application_dies(bare: Installation) -> None:
+    program = "import time; time.sleep(3); raise SystemExit(3)"
+    file = one(bare, command=["python", "-c", program], ports=[], restartPolicy="Never")
+    done = bare.tulle("up", "-f", file, "--for", "6s")
+    assert done.returncode == 1
+    assert "no longer ready: one" in done.stderr
+
+
+def test_what_is_deleted_is_not_missed(bare: Installation) -> None:
+    up = bare.up("-f", one(bare))
+    bare.ok("delete", "app", "one", "-n", "north")
+    until(lambda: not bare.objects("workloads", "north"), "it is gone")
+    assert up.stop() == 0
+
+
+def test_problems_are_told_before_anything_starts(bare: Installation) -> None:
+    done = bare.tulle("up", "-f", bare.write("broken.yaml", BROKEN))
+    assert done.returncode == 1
+    assert f"{bare.directory}/broken.yaml:6: App/north/one: spec.comand: unknown field" in done.stderr
+    assert "hint: did you mean `command`?" in done.stderr
+    assert not bare.run_dir.exists()
+
+
+def test_a_second_one_of_the_same_user_is_refused(anybody: Installation) -> None:
+    file = one(anybody)
+    anybody.up("-f", file)
+    done = anybody.tulle("up", "-f", file)
+    assert done.returncode == 1
+    assert f"runs in {anybody.run_dir} already" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert answers(anybody) == "one"
+    assert anybody.tulle("status").returncode == 0
+
+
+def test_a_port_that_is_taken_is_told(bare: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        bare.note()
+        done = bare.tulle("up", "-f", one(bare), "--publish", f"{port}:north/one:8080")
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(Path(bare.run_dir).glob("apps/*"))
