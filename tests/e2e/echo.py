@@ -35,7 +35,7 @@ class Http(BaseHTTPRequestHandler):
             healthy.clear()
         if url.path == "/healthz" and not healthy.is_set():
             status = 503
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers = {name.lower(): ",".join(self.headers.get_all(name, ())) for name in self.headers}
         reply = {"app": NAME, "pid": os.getpid(), "method": self.command, "path": self.path, "headers": headers}
         data = json.dumps(reply | {"body": body}).encode()
         self.send_response(status)
