@@ -1,5 +1,6 @@
 """Rules for the filters of routes."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tulle.model.http_filters import (
@@ -43,6 +44,8 @@ _NOT_TO_EDIT = frozenset(
         "upgrade",
     )
 )
+# A proxy refuses all that it is told in one piece if one path in it cannot be written into a request.
+_IN_PATHS = re.compile(r"[!-~]*")
 _ONCE = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "CORS")
 
 
@@ -120,6 +123,10 @@ def _path_problems(modifier: HTTPPathModifier, at: str) -> Iterator[Problem]:
             yield Problem(below(at, field), f"`{field}` is missing, which the type {type_} needs")
         if value is not None and type_ != modifier.type:
             yield Problem(below(at, field), f"does not belong to the type {modifier.type}", f"write type: {type_}")
+        if value is not None and not _IN_PATHS.fullmatch(value):
+            yield Problem(
+                below(at, field), f"{value!r} has characters that a path cannot have", "write them as %20 and the like"
+            )
 
 
 def _cors_problems(cors: HTTPCORSFilter, at: str) -> Iterator[Problem]:

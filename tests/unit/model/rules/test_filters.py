@@ -52,6 +52,11 @@ def rewrite(path: HTTPPathModifier) -> HTTPRouteFilter:
             "f[0].requestMirror.backendRef.port",
         ),
         ((rewrite(HTTPPathModifier("ReplaceFullPath")),), "f[0].urlRewrite.path.replaceFullPath"),
+        ((rewrite(HTTPPathModifier("ReplaceFullPath", "/a\nb")),), "f[0].urlRewrite.path.replaceFullPath"),
+        (
+            (rewrite(HTTPPathModifier("ReplacePrefixMatch", replace_prefix_match="/a b")),),
+            "f[0].urlRewrite.path.replacePrefixMatch",
+        ),
         (
             (rewrite(HTTPPathModifier("ReplaceFullPath", "/a", "/b")),),
             "f[0].urlRewrite.path.replacePrefixMatch",
