@@ -4,6 +4,8 @@ A client in a workload's namespace calls all the time, in every way there is, an
 an id, which the server writes down. Waits have limits that a slow machine keeps; how long things took is printed.
 """
 
+import asyncio
+import json
 import os
 import signal
 import time
@@ -12,6 +14,10 @@ from collections.abc import Iterator
 import pytest
 from tests.e2e.ordinary_user import NOBODY
 from tests.e2e.resilience_mesh import KINDS, Call, Mesh, kill, running, runs, until
+
+from tulle.model.parse import decode_json
+from tulle.store import open_store
+from tulle.store.protocol import Put
 
 pytestmark = [
     pytest.mark.e2e,
@@ -195,3 +201,65 @@ def assert_no_request_ran_twice(mesh: Mesh) -> None:
     assert max(executed.values()) == 1
     requests = [c for c in mesh.calls() if c.kind in ("keep-alive", "close", "unary") and c.id.startswith("request")]
     assert [call for call in requests if call.ok and not executed[call.id]] == []
+
+
+def test_what_a_proxy_refuses_leaves_the_last_good_and_says_so(mesh: Mesh) -> None:
+    """Nobody could declare it: it is as if an older Tulle had let it in."""
+    probe = ("exec", "-n", "steady", "caller", "--", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}")
+
+    def answered() -> str:
+        return mesh.tulle(*probe, "http://http:8080/probe")
+
+    def programmed() -> dict[str, str]:
+        status = mesh.get("/v1/namespaces/steady/httproutes/probe")["status"]
+        found: dict[str, str] = next(c for c in status["parents"][0]["conditions"] if c["type"] == "Programmed")
+        return found
+
+    with mesh.nothing_lost():
+        mesh.apply(redirecting(302))
+        until(lambda: answered() == "302", "the route is in force")
+        mesh.kill_server()
+        declare(mesh, redirecting(307, "(?=look-ahead)"))
+        mesh.start_server()
+        until(lambda: programmed()["status"] == "False", "the refusal is known", limit=15)
+        assert "invalid perl operator" in programmed()["message"]
+        said = mesh.tulle("describe", "-n", "steady", "httproute", "probe")
+        assert "Programmed" in said
+        assert "invalid perl operator" in said
+        refusals = mesh.log("agent").count("refused")
+        time.sleep(3)
+        assert mesh.log("agent").count("refused") == refusals
+        assert answered() == "302"
+        assert not mesh.in_sync()
+        mesh.apply(redirecting(303))
+        until(lambda: answered() == "303", "the next version is in force")
+        until(lambda: programmed()["status"] == "True", "it is known to be so")
+        until(mesh.in_sync, "everything is in sync")
+        mesh.api.delete("/v1/namespaces/steady/httproutes/probe").raise_for_status()
+
+
+def redirecting(status: int, header_expression: str = ".*") -> dict[str, object]:
+    redirect = {"type": "RequestRedirect", "requestRedirect": {"statusCode": status}}
+    header = {"name": "x-nobody", "type": "RegularExpression", "value": header_expression}
+    rules = [
+        {"matches": [{"path": {"type": "Exact", "value": "/probe"}}], "filters": [redirect]},
+        {"matches": [{"headers": [header]}], "backendRefs": [{"name": "http", "port": 8080}]},
+        {"backendRefs": [{"name": "http", "port": 8080}]},
+    ]
+    spec = {"parentRefs": [{"group": "", "kind": "Service", "name": "http"}], "rules": rules}
+    metadata = {"name": "probe", "namespace": "steady"}
+    return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec}
+
+
+def declare(mesh: Mesh, resource: dict[str, object]) -> None:
+    """Writes into the store of a control plane that is away, past all checks."""
+    body = json.dumps(resource).encode()
+
+    async def write() -> None:
+        store = open_store(f"sqlite:{mesh.state_dir / 'control' / 'tulle.db'}")
+        try:
+            await store.write([Put(decode_json(body).ref, body)])
+        finally:
+            await store.close()
+
+    asyncio.run(write())
