@@ -39,6 +39,7 @@ from tulle.agent.report import Reporter
 from tulle.agent.roster import Record, Roster
 from tulle.agent.secrets import SvidSecrets
 from tulle.agent.supervise import Supervisor
+from tulle.api.paths import RunPaths
 from tulle.identity.private_file import let_through, lock_alone, make_private_directory
 from tulle.identity.svids import Svids
 from tulle.model.names import AgentId, ProxyId, SpiffeId
@@ -72,8 +73,7 @@ class AgentSettings(Struct, frozen=True):
     node: str
     address: str
     trust_domain: str
-    run_dir: Path
-    state_dir: Path
+    paths: RunPaths
     rootless: bool
     hidden: tuple[Path, ...]
     environment: Mapping[str, str]
@@ -89,29 +89,30 @@ class Agent:
     def __init__(self, settings: AgentSettings, credentials: Credentials) -> None:
         self.settings = settings
         self._credentials = credentials
-        for directory in (settings.run_dir, settings.state_dir):
+        paths = settings.paths
+        for directory in (paths.run_dir, paths.agent_dir):
             make_private_directory(directory)
-        self._lock = lock_alone(settings.run_dir / "agent.lock", "an agent")
+        self._lock = lock_alone(paths.run_dir / "agent.lock", "an agent")
         upstream = UpstreamSettings(lambda: credentials.channel, random.random)
-        self.roster = Roster(settings.run_dir / "workloads.json")
-        self._svids = Svids(settings.run_dir / "svid", credentials.bundle_pem, credentials.issue, now, jitter)
+        self.roster = Roster(paths.run_dir / "workloads.json")
+        self._svids = Svids(paths.svid_dir, credentials.bundle_pem, credentials.issue, now, jitter)
         secrets = SvidSecrets(self._svids, settings.trust_domain, self._identities_of)
-        cache_dir = settings.state_dir / "cache"
+        cache_dir = paths.agent_dir / "cache"
         if settings.fresh:
             shutil.rmtree(cache_dir, ignore_errors=True)
         make_private_directory(cache_dir)
         self.relay = Relay(cache_dir, upstream, secrets)
         self.feed = NodeFeed(settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream)
-        self.namespaces = Namespaces(settings.run_dir)
+        self.namespaces = Namespaces(paths.run_dir)
         self._reporter = Reporter(settings.node, self.roster, credentials.report, self._svids.retry, jitter)
         self._ending = False
         if settings.rootless:
-            hold(settings.run_dir)
+            hold(paths.run_dir)
         self._proxy_network = self.namespaces.create_node() if settings.rootless else None
         binary = envoy_binary.find(os.environ)
         self._proxy_user = None if settings.rootless else _proxy_user(settings)
         command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network, user=self._proxy_user)
-        self.supervisor = Supervisor(settings.run_dir, command)
+        self.supervisor = Supervisor(paths.run_dir, command)
 
     async def run(self, started: asyncio.Event, stopping: asyncio.Event) -> None:
         """Serves until cancelled, and leaves proxies and applications running then; ends all of them first where
@@ -127,7 +128,7 @@ class Agent:
             await asyncio.to_thread(self.namespaces.sweep)
             if self._proxy_network is not None:
                 await asyncio.to_thread(self.namespaces.remove_node)
-                release(self.settings.run_dir)
+                release(self.settings.paths.run_dir)
 
     async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
         settings = self.settings
@@ -147,19 +148,19 @@ class Agent:
         processes = AppProcesses(self._process_settings(), self.namespaces.path)
         applications = Applications(host, processes)
         joined = Joined(tasks, host, application_accepts)
-        local_api = LocalApi(self.roster, joined, settings.run_dir, settings.hidden)
+        local_api = LocalApi(self.roster, joined, settings.paths.run_dir, settings.hidden)
         self._svids.listen(self.relay.secrets_changed)
         await self._take_over(host, processes, applications, joined)
         parts: dict[str, Coroutine[None, None, None]] = {
             "credentials": self._credentials.run(),
-            "relay": self.relay.run(settings.run_dir / "xds.sock", self._proxy_user),
+            "relay": self.relay.run(settings.paths.xds_socket, self._proxy_user),
             "feed": self.feed.run(),
             "proxies": self.supervisor.run(),
             "certificates": self._svids.run(),
             "report": self._reporter.run(),
             "applications": applications.run(),
             "node view": self._follow(applications),
-            "local api": local_api.serve(settings.run_dir / "agent.sock"),
+            "local api": local_api.serve(settings.paths.agent_socket),
         }
         for published, listener in listeners.items():
             parts[f"publish {published.host_port}"] = publish(listener, partial(self._targets, published))
@@ -221,16 +222,17 @@ class Agent:
             return None if settings.rootless else ordinary_user(settings.invoker, directory)
 
         return ProcessSettings(
-            settings.run_dir, settings.state_dir / "logs", settings.hidden, settings.environment, default_user
+            settings.paths.run_dir, settings.paths.log_dir, settings.hidden, settings.environment, default_user
         )
 
     @property
     def _gateway_socket(self) -> Path:
-        return self.settings.run_dir / "gateway.sock"
+        return self.settings.paths.run_dir / "gateway.sock"
 
     def _bootstrap_of(self, proxy: ProxyId) -> bytes:
-        admin = ProxyDirectory.of(self.settings.run_dir, proxy).admin
-        return bootstrap(ProxySettings(proxy, str(self.settings.run_dir / "xds.sock"), str(admin)))
+        paths = self.settings.paths
+        admin = ProxyDirectory.of(paths.run_dir, proxy).admin
+        return bootstrap(ProxySettings(proxy, str(paths.xds_socket), str(admin)))
 
     def _identities_of(self, proxy: ProxyId) -> frozenset[SpiffeId]:
         records = self.roster.records()
@@ -255,9 +257,9 @@ def _is_of(record: Record, published: Published) -> bool:
 
 def _proxy_user(settings: AgentSettings) -> int | None:
     """Whose proxies are, once the run directory lets them through; None: root's, where a directory above is closed."""
-    closed = [str(parent) for parent in settings.run_dir.parents if not parent.stat().st_mode & stat.S_IXOTH]
+    closed = [str(parent) for parent in settings.paths.run_dir.parents if not parent.stat().st_mode & stat.S_IXOTH]
     if closed:
         log.warning("proxies run as root, as other users cannot get through %s", closed[-1])
         return None
-    let_through(settings.run_dir, settings.proxy_user)
+    let_through(settings.paths.run_dir, settings.proxy_user)
     return settings.proxy_user

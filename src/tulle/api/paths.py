@@ -8,8 +8,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tulle.model.names import ProxyId, WorkloadName
-
 
 class RunPaths(Struct, frozen=True):
     """`run_dir` holds sockets, keys and namespaces and is empty after a reboot; `state_dir` is kept. Both are 0700."""
@@ -34,6 +32,7 @@ class RunPaths(Struct, frozen=True):
 
     @property
     def svid_dir(self) -> Path:
+        """The keys and certificates of the host's workloads."""
         return self.run_dir / "svid"
 
     @property
@@ -43,15 +42,13 @@ class RunPaths(Struct, frozen=True):
 
     @property
     def agent_dir(self) -> Path:
-        """The node's certificate, the agent's cache and the applications' logs."""
+        """The node's certificate and the agent's cache."""
         return self.state_dir / "agent"
 
-    def proxy_dir(self, proxy: ProxyId) -> Path:
-        return self.run_dir / "proxies" / str(proxy)
-
-    def network(self, workload: WorkloadName) -> Path:
-        """The bind mount of a workload's network namespace."""
-        return self.run_dir / "ns" / str(workload)
+    @property
+    def log_dir(self) -> Path:
+        """What applications write."""
+        return self.agent_dir / "logs"
 
 
 def run_paths(environment: Mapping[str, str], uid: int) -> RunPaths:

@@ -61,6 +61,8 @@ class WholeMesh:
 
     def __init__(self, settings: UpSettings) -> None:
         self._settings = settings
+        # Apart from what a control plane or an agent of this host keeps.
+        self._paths = replace(settings.paths, state_dir=settings.paths.state_dir / "up")
         self._resources = with_defaults(settings.resources, settings.mode)
         self._apps = tuple(r for r in self._resources if isinstance(r, App))
         self._console = Console(stderr=True)
@@ -104,7 +106,7 @@ class WholeMesh:
                         progress.update(bar, completed=wanted - len(missing), description=_described(missing))
             except TimeoutError:
                 warn(f"not ready after {self._settings.ready_within:.0f} s: {', '.join(self._missing(agent))}")
-                warn(f"logs: {self._settings.paths.state_dir / 'up.log'} and {self._logs}")
+                warn(f"logs: {self._settings.paths.state_dir / 'up.log'} and {self._paths.log_dir}")
                 return False
         return True
 
@@ -120,7 +122,7 @@ class WholeMesh:
             apps = agent.feed.view.apps if agent.feed.view else ()
             missing = self._missing(agent, {AppName(a.namespace, a.name): a.replicas for a in apps})
             if missing and healthy:
-                warn(f"no longer ready: {', '.join(missing)}; logs are in {self._logs}")
+                warn(f"no longer ready: {', '.join(missing)}; logs are in {self._paths.log_dir}")
             healthy = healthy and not missing
         return healthy
 
@@ -163,19 +165,14 @@ class WholeMesh:
             commands = [f"tulle exec -n {app.namespace} {app.name} -- curl -s http://{n}:{p}/" for n, p in http[:1]]
         return [_by_path(command) for command in commands]
 
-    @property
-    def _logs(self) -> str:
-        return str(self._agent_settings().state_dir / "logs")
-
     def _control_plane(self) -> ControlPlane:
         mesh = next(r for r in self._resources if isinstance(r, Mesh))
-        paths = self._settings.paths
         # What files declare is the truth of `tulle up`: nothing of an earlier run may be left in the store.
         return ControlPlane(
             ControlSettings(
                 trust_domain=mesh.spec.trust_domain,
-                state_dir=paths.state_dir / "up" / "control",
-                api_socket=paths.api_socket,
+                state_dir=self._paths.control_dir,
+                api_socket=self._paths.api_socket,
                 xds_address=f"{LOOPBACK}:0",
                 enrolment_address=f"{LOOPBACK}:0",
                 store="memory:",
@@ -190,8 +187,7 @@ class WholeMesh:
             node=NODE,
             address=LOOPBACK,
             trust_domain=mesh.spec.trust_domain,
-            run_dir=settings.paths.run_dir,
-            state_dir=settings.paths.state_dir / "up" / "agent",
+            paths=self._paths,
             rootless=settings.rootless,
             hidden=(settings.paths.state_dir,),
             environment=settings.environment,
@@ -205,7 +201,7 @@ class WholeMesh:
         text = await control.backend.create_token(NODE, ("*/*",), TOKEN_LIFETIME)
         return await Credentials.obtain(
             NodeIdentity(control.settings.trust_domain, NODE),
-            self._settings.paths.state_dir / "up" / "agent",
+            self._paths.agent_dir,
             f"{LOOPBACK}:{control.xds_port}",
             f"{LOOPBACK}:{control.enrolment_port}",
             lambda: parse_token(text),

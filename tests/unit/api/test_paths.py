@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from tulle.api.paths import run_paths
-from tulle.model.names import ProxyId, WorkloadName
 
 
 def test_root_uses_the_hosts_directories() -> None:
@@ -28,8 +27,7 @@ def test_the_environment_decides() -> None:
     assert run_paths({"XDG_STATE_HOME": "/x"}, uid=7).state_dir == Path("/x/tulle")
 
 
-def test_proxies_and_workloads_have_paths_of_their_own() -> None:
+def test_sockets_and_keys_are_gone_after_a_reboot_and_logs_are_not() -> None:
     paths = run_paths({}, uid=0)
-    workload = WorkloadName("shop", "web-1")
-    assert paths.proxy_dir(ProxyId("a", workload)) == Path("/run/tulle/proxies/sidecar~a~shop~web-1")
-    assert paths.network(workload) == Path("/run/tulle/ns/web-1.shop")
+    assert {paths.xds_socket.parent, paths.agent_socket.parent, paths.svid_dir.parent} == {Path("/run/tulle")}
+    assert paths.log_dir == Path("/var/lib/tulle/agent/logs")
