@@ -31,6 +31,9 @@ APPS = {"alice": 28100, "bob": 28200, "server": 28300}
 
 DOMAIN = "tulle.local"
 
+# Ordinary users cannot run an interpreter that is in root's home.
+PYTHON = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin") or "python"
+
 
 def until(holds: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + LIMIT
@@ -49,7 +52,7 @@ apiVersion: tulle.dev/v1alpha1
 kind: App
 metadata: {{name: {name}, namespace: shop}}
 spec:
-  command: [python, hostile.py, "{greeter}", "{first + 1}", "{first + 2}"]
+  command: [{PYTHON}, hostile.py, "{greeter}", "{first + 1}", "{first + 2}"]
   workingDir: {directory}
   serviceAccount: {name}
   labels: {{app: {name}}}
@@ -89,16 +92,17 @@ class SecurityMesh:
         self._apps: dict[str, ProcessIdentity] = {}
 
     def start(self) -> None:
-        apps = self.directory / "apps"
-        apps.mkdir()
-        shutil.copy(HERE / "hostile.py", apps)
-        files = "".join(_app(name, first + self._shift, self.greeter(name), apps) for name, first in APPS.items())
-        (apps / "apps.yaml").write_text(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop}}\n---\n{files}")
-        if self.user is not None:
-            for path in (self.directory, *self.directory.rglob("*")):
-                os.chown(path, self.user, self.user)
+        files = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n"
+        for name, first in APPS.items():
+            directory = self.directory / name
+            directory.mkdir()
+            shutil.copy(HERE / "hostile.py", directory)
+            files += _app(name, first + self._shift, self.greeter(name), directory)
+        declared = self.directory / "apps.yaml"
+        declared.write_text(files)
+        self._give_away()
         tulle = str(Path(sys.executable).with_name("tulle"))
-        arguments = [tulle, "up", "-f", str(apps / "apps.yaml"), "--mode", self.mode]
+        arguments = [tulle, "up", "-f", str(declared), "--mode", self.mode]
         command = [sys.executable, *arguments] if self.user is None else python_as(self.user, Path("/"), *arguments)
         with self.output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -106,6 +110,16 @@ class SecurityMesh:
             )
         until(self._is_ready, "everything is ready")
         self._apps = self._applications()
+
+    def _give_away(self) -> None:
+        """Everything is the ordinary user's who starts the mesh. Where root does, applications run as the owners of
+        their directories: bob as root, the others as an ordinary user."""
+        if self.user is None:
+            for name in APPS.keys() - {"bob"}:
+                os.chown(self.directory / name, NOBODY, NOBODY)
+            return
+        for path in (self.directory, *self.directory.rglob("*")):
+            os.chown(path, self.user, self.user)
 
     def _is_ready(self) -> bool:
         assert self._process is not None and self._process.poll() is None, self.log()

@@ -1,10 +1,15 @@
 """What must hold against an attacker, tried on a whole mesh: in both modes, as root and as an ordinary user."""
 
+import base64
 import contextlib
+import json
 import os
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,8 +21,10 @@ from pyroute2 import IPRoute
 from tests.e2e import impostors
 from tests.e2e.hostile import GREETING
 from tests.e2e.impostors import DAY, Pair
+from tests.e2e.ordinary_user import NOBODY
 from tests.e2e.security_mesh import APPS, DOMAIN, LIMIT, MESHES, SecurityMesh, running, until
 
+from tulle.agent.app import PROXY_USER
 from tulle.agent.capture.namespace import in_namespace
 from tulle.agent.capture.rules import DNS_PORT, OUTBOUND_PORT
 from tulle.model.names import WorkloadName, WorkloadPort
@@ -392,3 +399,231 @@ with socket.create_connection(("server-greeter.shop", 9000), timeout=10) as stre
 
         mesh.between(in_plain)
         assert [packet for packet in wire.packets() if marker.encode() in packet] != []
+
+
+# From inside an application
+
+
+class Outside:
+    """Somebody of the host who answers everybody: at an address of the host, on its loopback, on an abstract socket."""
+
+    def __init__(self) -> None:
+        self.address = next(a for a in own_addresses() if "." in a and not a.startswith(("127.", "169.254.")))
+        self.abstract = f"tulle-test-{os.getpid()}"
+        self._listeners = [
+            socket.create_server((self.address, 0)),
+            socket.create_server(("127.0.0.1", 0)),
+            socket.socket(socket.AF_UNIX),
+        ]
+        self._listeners[2].bind("\0" + self.abstract)
+        self._listeners[2].listen()
+        self.port: int = self._listeners[0].getsockname()[1]
+        self.loopback_port: int = self._listeners[1].getsockname()[1]
+
+    def __enter__(self) -> "Outside":
+        for listener in self._listeners:
+            threading.Thread(target=self._answer, args=(listener,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for listener in self._listeners:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    @staticmethod
+    def _answer(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listener.accept()
+                accepted.sendall(b"answer")
+                accepted.close()
+
+
+def outbound(mode: str) -> dict[str, object]:
+    return {
+        "apiVersion": "tulle.dev/v1alpha1",
+        "kind": "Mesh",
+        "metadata": {"name": "default"},
+        "spec": {"outboundTrafficPolicy": {"mode": mode}},
+    }
+
+
+def user_of(pid: int) -> int:
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
+def try_everything(mesh: SecurityMesh, app: str, outside: Outside, may_speak_outside: bool) -> list[str]:
+    """The names of what worked."""
+    others = [mesh.agent_pid, *(e.pid for e in mesh.envoys().values()), *(mesh.pid(a) for a in APPS if a != app)]
+    sockets = [str(path.relative_to(mesh.run_dir)) for path in mesh.run_dir.rglob("*") if path.is_socket()]
+    assert {"api.sock", "agent.sock", "xds.sock"} < set(sockets)
+    assert any("admin" in name for name in sockets)
+    known = {
+        "run_dir": str(mesh.run_dir),
+        "state_dir": str(mesh.state_dir),
+        "host": outside.address,
+        "port": outside.port,
+        "loopback_port": outside.loopback_port,
+        "abstract": outside.abstract,
+        "sockets": sockets,
+        "pids": others,
+        "setuid": str(mesh.directory / "set-uid-cat"),
+        "secret": str(mesh.directory / "secret"),
+        "other_uid": 1,
+        # Programs of one user may signal each other, and root's may signal all.
+        "others": [pid for pid in others if app != "bob" and user_of(pid) != user_of(mesh.pid(app))],
+        "outside": not may_speak_outside,
+    }
+    program = (Path(__file__).parent / "break_out.py").read_text()
+    output = mesh.run(app, f"{program}\nprint(report({known!r}))")
+    worked: list[str] = json.loads(output)
+    return worked
+
+
+@pytest.mark.parametrize("app", ["alice", "bob"])
+def test_an_application_does_not_get_out(mesh: SecurityMesh, app: str) -> None:
+    secret, program = mesh.directory / "secret", mesh.directory / "set-uid-cat"
+    secret.write_text("of root")
+    secret.chmod(0o600)
+    shutil.copy(shutil.which("cat") or "", program)
+    for path in (secret, program):
+        os.chown(path, 0, 0)
+    program.chmod(0o4755)
+    with Outside() as outside:
+        assert try_everything(mesh, app, outside, may_speak_outside=True) == []
+        # What the mesh allows works, so the attempts are attempts.
+        speak = f"import socket; print(socket.create_connection({(outside.address, outside.port)}).recv(100))"
+        assert mesh.run(app, speak) == "b'answer'\n"
+        mesh.apply(outbound("REGISTRY_ONLY"))
+        try:
+            until(lambda: "answer" not in mesh.run(app, speak), "the mesh is closed")
+            assert try_everything(mesh, app, outside, may_speak_outside=False) == []
+        finally:
+            mesh.apply(outbound("ALLOW_ANY"))
+            until(lambda: "answer" in mesh.run(app, speak), "the mesh is open")
+
+
+def test_who_runs_what(mesh: SecurityMesh) -> None:
+    """Proxies have the one capability that they need and are not root; applications are the owners of their files."""
+    for envoy in mesh.envoys().values():
+        status = dict(line.split(":\t") for line in Path(f"/proc/{envoy.pid}/status").read_text().splitlines())
+        for kind in ("CapPrm", "CapEff", "CapBnd"):
+            assert int(status[kind], 16) == 1 << 21  # CAP_SYS_ADMIN
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+        assert set(status["Uid"].split()) == {str(PROXY_USER if mesh.user is None else mesh.user)}
+        if mesh.user is None:
+            assert (set(status["Gid"].split()), status["Groups"].split()) == ({str(PROXY_USER)}, [])
+    for app in APPS:
+        status = dict(line.split(":\t") for line in Path(f"/proc/{mesh.pid(app)}/status").read_text().splitlines())
+        expected = 0 if mesh.user is None and app == "bob" else NOBODY
+        assert set(status["Uid"].split()) == {str(expected)}
+        assert {status[kind] for kind in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
+
+
+# Secrets and files
+
+
+def needles(mesh: SecurityMesh) -> dict[str, bytes]:
+    """What must be nowhere but in its own file, by that: a part of each private key, plain and as in protobuf's JSON."""
+    found = {}
+    for path in (*mesh.run_dir.rglob("*"), *mesh.state_dir.rglob("*")):
+        if path.is_relative_to(mesh.run_dir / "ns"):
+            continue
+        if path.is_file() and b"PRIVATE KEY-----" in (content := path.read_bytes()):
+            key = content[content.index(b"-----BEGIN") : content.index(b"-----END")]
+            found[f"{path}"] = key.splitlines()[1][20:60]
+            found[f"{path} "] = base64.b64encode(key)[40:90]
+    return found
+
+
+def test_no_secret_is_where_it_can_be_seen(mesh: SecurityMesh) -> None:
+    mesh.run("alice", CALL.format(service="server", name="alice", times=1))
+    secrets = needles(mesh)
+    names = {Path(name.strip()).name for name in secrets}
+    assert names == {"ca.key", "node.pem", "shop~alice.pem", "shop~bob.pem", "shop~server.pem"}
+    places: dict[str, bytes] = {}
+    for path in (mesh.output, *mesh.run_dir.rglob("*"), *mesh.state_dir.rglob("*")):
+        if path.is_file() and str(path) not in secrets and not path.is_relative_to(mesh.run_dir / "ns"):
+            places[str(path)] = path.read_bytes()
+    for name in ("cmdline", "environ"):
+        for path in Path("/proc").glob(f"[0-9]*/{name}"):
+            with contextlib.suppress(OSError):  # it has ended
+                places[str(path)] = path.read_bytes()
+    for proxy in mesh.envoys():
+        places[f"config_dump of {proxy}"] = mesh.admin(proxy, "/config_dump?include_eds").encode()
+        places[f"certs of {proxy}"] = mesh.admin(proxy, "/certs").encode()
+        places[f"xds of {proxy}"] = json.dumps(mesh.get(f"/v1/proxies/{proxy}/xds")).encode()
+        assert b"spiffe://tulle.local/ns/shop/sa/" in places[f"config_dump of {proxy}"]
+    assert [(place, name) for place, text in places.items() for name, secret in secrets.items() if secret in text] == []
+    assert [place for place, text in places.items() if b"tulle1." in text and b"tulle1.<id>" not in text] == []
+    # What is looked for is there where it should be.
+    assert all(secret in Path(name).read_bytes() for name, secret in secrets.items() if not name.endswith(" "))
+
+
+def test_files_are_for_their_owners_only(mesh: SecurityMesh) -> None:
+    """Started with a umask of 0. Directories that proxies pass through let their group pass, and nobody see."""
+    wrong = []
+    for path in (mesh.run_dir, mesh.state_dir, *mesh.run_dir.rglob("*"), *mesh.state_dir.rglob("*")):
+        if path.is_relative_to(mesh.run_dir / "ns") or path.is_symlink():
+            continue
+        allowed = {0o700, 0o710} if path.is_dir() and mesh.user is None else {0o700} if path.is_dir() else {0o600}
+        status = path.lstat()
+        if status.st_mode & 0o7777 not in allowed:
+            wrong.append((str(path), oct(status.st_mode)))
+        if status.st_mode & 0o070 and status.st_gid != PROXY_USER:
+            wrong.append((str(path), f"group {status.st_gid}"))
+    assert wrong == []
+
+
+# The API
+
+
+def test_the_api_refuses_what_web_pages_and_hostile_files_send(mesh: SecurityMesh) -> None:
+    audit = mesh.state_dir / "up" / "control" / "audit.log"
+    lines = len(audit.read_text().splitlines())
+    path = "/v1/namespaces/shop/services"
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x", "namespace": "shop"}}
+    service["spec"] = {"selector": {"app": "x"}, "ports": [{"port": 80}]}  # type: ignore[assignment]
+    deep = b'{"a":' * 100 + b"1" + b"}" * 100
+    plain = {"content-type": "application/json"}
+    refused = [
+        (421, {"headers": {"host": "evil.example"}, "json": service}),
+        (403, {"headers": {"origin": "http://evil.example"}, "json": service}),
+        (403, {"headers": {"origin": "null"}, "json": service}),
+        (415, {"headers": {"content-type": "text/plain"}, "content": json.dumps(service).encode()}),
+        (413, {"headers": plain, "content": b'"' + b"x" * (5 << 20) + b'"'}),
+        (400, {"headers": plain, "content": deep}),
+        (422, {"headers": plain, "content": b"{"}),
+    ]
+    for name in ("../../etc", "a/b", "A", "", "x" * 300, "a\0b", "a\nb", "-", "x'; drop table", "\u202ea"):
+        hostile = {**service, "metadata": {"name": name, "namespace": "shop"}}
+        refused.append((422, {"json": hostile}))
+    with mesh.api() as api:
+        for status, request in refused:
+            assert api.post(path, **request).status_code == status, request  # type: ignore[arg-type]
+        assert api.post(path, json=service).status_code == 201
+        assert api.delete(f"{path}/x").status_code == 200
+        assert api.get(f"{path}/..%2f..%2fsecrets").status_code in (400, 404, 422)
+    entries = [json.loads(line) for line in audit.read_text().splitlines()[lines:]]
+    assert [entry["status"] for entry in entries] == [*(status for status, _ in refused), 201, 200]
+    assert all(entry["caller"] == "socket" and entry["path"].startswith(path) for entry in entries)
+    assert all(entry["reason"] for entry in entries if entry["status"] >= 400)
+
+
+def test_files_are_read_within_limits(tmp_path: Path) -> None:
+    """A few lines of YAML would be gigabytes."""
+    levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 12))
+    hostile = {
+        "bomb": f"l0: &l0 [a, a]\n{levels}\n",
+        "deep": "[" * 5000,
+        "tag": "apiVersion: v1\nkind: !!python/object/apply:os.system [id]\n",
+        "self": "a: &a [*a]\n",
+        "merge": "a: &a {b: c}\nd: {<<: *a}\n",
+    }
+    for name, text in hostile.items():
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(text)
+        command = [sys.executable, str(Path(sys.executable).with_name("tulle")), "check", "-f", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), (name, done.stdout, done.stderr)
+        assert done.stdout + done.stderr != ""

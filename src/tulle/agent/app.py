@@ -199,6 +199,7 @@ class Agent:
         await self.supervisor.stop_all()
         for record in self.roster.records():
             self.roster.remove(record.name)
+        self._svids.want({})  # keys of what is no more are left nowhere
 
     def _host_settings(self) -> HostSettings:
         settings = self.settings

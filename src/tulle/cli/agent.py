@@ -17,6 +17,7 @@ from tulle.cli.foreground import (
     application_environment,
     capture_paths,
     invoking_user,
+    keep_private,
     log_to,
     run_until_signalled,
     say_mode,
@@ -52,6 +53,7 @@ def agent(
       tulle token create --node worker-1 --service-account 'shop/*' > token && chmod 600 token
       tulle agent --node worker-1 --address 10.0.0.2 --control-plane 10.0.0.1:15012 --token-file token
     """
+    keep_private()
     log_to(None)
     paths, rootless_mode = capture_paths()
     say_mode(rootless_mode)

@@ -19,6 +19,11 @@ from tulle.cli.output import warn
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
+def keep_private() -> None:
+    """What this process writes is for its user only, whatever the shell's umask."""
+    os.umask(0o077)
+
+
 def log_to(stream_or_file: Path | None) -> None:
     """Sends the log to a file, or to stderr."""
     handler = logging.FileHandler(stream_or_file) if stream_or_file else logging.StreamHandler(sys.stderr)

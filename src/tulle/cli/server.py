@@ -9,7 +9,7 @@ import typer
 
 from tulle.api.paths import run_paths
 from tulle.cli.errors import Failure
-from tulle.cli.foreground import log_to, run_until_signalled, until
+from tulle.cli.foreground import keep_private, log_to, run_until_signalled, until
 from tulle.control.app import ControlPlane, ControlSettings
 from tulle.control.http import HttpsSettings
 from tulle.identity.errors import IdentityError
@@ -48,6 +48,7 @@ def server(
       tulle server --xds-address 10.0.0.1:15012 --enrolment-address 10.0.0.1:15011
       tulle server --api-address 10.0.0.1:8443 --api-certificate api.pem --api-key api.key --api-token-file token
     """
+    keep_private()
     log_to(None)
     paths = run_paths(os.environ, os.geteuid())
     try:

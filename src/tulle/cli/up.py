@@ -15,6 +15,7 @@ from tulle.cli.foreground import (
     application_environment,
     capture_paths,
     invoking_user,
+    keep_private,
     log_to,
     run_until_signalled,
     say_mode,
@@ -55,6 +56,7 @@ def up(
       tulle up -f examples/01-shop --publish 8080:shop/web:8080
       tulle up -f examples/01-shop --mode node --for 30s
     """
+    keep_private()
     if mode not in ("", "sidecar", "node"):
         raise typer.BadParameter(f"{mode!r} is no mode: write sidecar or node", param_hint="--mode")
     limit = _duration(for_, "--for") if for_ else None

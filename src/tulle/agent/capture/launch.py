@@ -102,11 +102,12 @@ def become(launch: Launch) -> NoReturn:
     syscalls.setns(network, syscalls.CLONE_NEWNET)
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    os.umask(0o077)
     if launch.record is not None:
         _write_record(Path(launch.record), launch.network)
+    os.umask(0o022)  # what the application sees from here on it may read
     _hide(launch)
     _give_up_privileges(launch.run_as)
-    os.umask(0o022)
     os.chdir(launch.directory)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, which execve would pass on
         signal.signal(number, signal.SIG_DFL)
