@@ -141,6 +141,11 @@ class Mesh:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Begins a command; whoever asked for it ends it."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._command(*arguments), env=self._environment, stdout=pipe, text=True)
+
     # The API
 
     def _api_client(self) -> httpx.Client:
@@ -313,8 +318,9 @@ def _end(process: "subprocess.Popen[bytes] | None", number: signal.Signals) -> N
         process.wait(30)
 
 
-def steady(mesh: Mesh, replicas: int = 2) -> list[dict[str, Any]]:
-    """The resources of the mesh: servers, and one who calls them."""
+def steady(mesh: Mesh, replicas: int = 2, pause: str = "0.03") -> list[dict[str, Any]]:
+    """The resources of the mesh: servers, and one who calls them. Another `pause` makes another version of the
+    servers."""
     text = f"""
 apiVersion: tulle.dev/v1alpha1
 kind: Mesh
@@ -339,6 +345,7 @@ metadata: {{name: server, namespace: steady}}
 spec:
   node: {NODE}
   command: [python, {HERE}/steady.py, serve, {mesh.out}/executed]
+  env: [{{name: PAUSE, value: "{pause}"}}]
   replicas: {replicas}
   serviceAccount: server
   labels: {{app: server}}
