@@ -82,7 +82,7 @@ def agent(
 
     try:
         raise typer.Exit(run_until_signalled(main))
-    except (IdentityError, AgentError) as error:
+    except (IdentityError, AgentError, OSError) as error:
         raise Failure(str(error)) from error
 
 

@@ -21,6 +21,11 @@ class DryRun(StrEnum):
     server = "server"
 
 
+class ProxyMode(StrEnum):
+    sidecar = "sidecar"
+    node = "node"
+
+
 Namespace: TypeAlias = Annotated[
     str, typer.Option("--namespace", "-n", envvar="TULLE_NAMESPACE", help="The namespace to work in.")
 ]

@@ -1,6 +1,7 @@
 """`tulle run`: starts a program as a workload of the mesh."""
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,9 @@ def run(
         list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="A label; services select by them.")
     ] = None,
     port: Annotated[list[str] | None, typer.Option(metavar="[NAME=]PORT", help="A port that it listens on.")] = None,
-    mode: Annotated[str, typer.Option(metavar="sidecar|node", help="A proxy of its own, or the node's.")] = "sidecar",
+    mode: Annotated[
+        options.ProxyMode, typer.Option(metavar="sidecar|node", help="A proxy of its own, or the node's.")
+    ] = options.ProxyMode.sidecar,
 ) -> None:
     """Start a program as a workload of the mesh.
 
@@ -39,18 +42,21 @@ def run(
       tulle run -n shop --service-account web -l app=web --port http=8080 -- ./web --listen :8080
       tulle run -- curl -s http://catalog.shop:8080/items
     """
-    if mode not in ("sidecar", "node"):
-        raise typer.BadParameter(f"{mode!r} is no mode: write sidecar or node", param_hint="--mode")
-    chosen = name or f"{Path(command[0]).name.lower().replace('_', '-').replace('.', '-')}-{secrets.token_hex(3)}"
     request = Join(
         namespace=namespace,
-        name=chosen,
+        name=name or _name_for(command[0]),
         service_account=service_account,
-        mode="node" if mode == "node" else "sidecar",
+        mode=mode.value,
         ports=tuple(map(_port, port or ())),
         labels=dict(map(_label, label or ())),
     )
     enter(ask_agent(run_paths(os.environ, os.geteuid()).agent_socket, request), command)
+
+
+def _name_for(program: str) -> str:
+    """A name like the program's that no other workload has."""
+    known = re.sub("[^a-z0-9]+", "-", Path(program).name.lower()).strip("-")[:50].strip("-")
+    return f"{known or 'run'}-{secrets.token_hex(3)}"
 
 
 def _port(text: str) -> tuple[str, int]:

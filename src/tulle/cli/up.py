@@ -38,8 +38,9 @@ def up(
         str, typer.Option("--for", metavar="TIME", help="End after this time (30s, 5m); until Ctrl-C without it.")
     ] = "",
     mode: Annotated[
-        str, typer.Option(metavar="sidecar|node", help="A proxy for each workload, or one for all of them.")
-    ] = "",
+        options.ProxyMode | None,
+        typer.Option(metavar="sidecar|node", help="A proxy for each workload, or one for all of them."),
+    ] = None,
     publish: Annotated[
         list[str] | None,
         typer.Option(metavar="PORT:[NAMESPACE/]APP:PORT", help="Open a port of this host's loopback address."),
@@ -57,8 +58,6 @@ def up(
       tulle up -f examples/01-shop --mode node --for 30s
     """
     keep_private()
-    if mode not in ("", "sidecar", "node"):
-        raise typer.BadParameter(f"{mode!r} is no mode: write sidecar or node", param_hint="--mode")
     limit = _duration(for_, "--for") if for_ else None
     ready_within = _duration(timeout, "--timeout")
     ports = tuple(_published(text, namespace) for text in publish or ())
@@ -74,7 +73,7 @@ def up(
                 paths,
                 rootless_mode,
                 resources,
-                mode,
+                mode.value if mode else None,
                 ports,
                 application_environment(os.environ),
                 ready_within,

@@ -1,15 +1,9 @@
 """A control plane and an agent in one process, with the resources of some files: what `tulle up` runs."""
 
 import asyncio
-import logging
-import os
-import re
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from tulle.agent.app import Agent, AgentSettings, Published
 from tulle.agent.credentials import Credentials
+from tulle.agent.roster import Record
 from tulle.api.paths import RunPaths
+from tulle.cli.introduction import SERVICE_HEADERS, service_rows, to_try
 from tulle.cli.output import say, table, warn
 from tulle.control.app import ControlPlane, ControlSettings
 from tulle.identity.spiffe_id import NodeIdentity
@@ -27,28 +23,25 @@ from tulle.model.app import App
 from tulle.model.kinds import Resource
 from tulle.model.mesh import MESH_NAME, Mesh
 from tulle.model.metadata import Metadata
+from tulle.model.mode import Mode
 from tulle.model.names import AppName
 from tulle.model.parse import encode_json
 from tulle.model.snapshot import Snapshot
 from tulle.store.protocol import Put
 
-log = logging.getLogger(__name__)
-
 NODE = "local"
-TRY = "tulle.dev/try"
-"""An annotation with commands, one a line, that a reader of the files may want to paste."""
 LOOPBACK = "127.0.0.1"
 TOKEN_LIFETIME = timedelta(minutes=5)
 WATCH_EVERY = 0.2
 
 
 class UpSettings(Struct, frozen=True):
-    """`mode` empty: what the files say. Times in seconds; `limit` None: until stopped. `invoker`: see AgentSettings."""
+    """`mode` None: what the files say. Times in seconds; `limit` None: until stopped. `invoker`: see AgentSettings."""
 
     paths: RunPaths
     rootless: bool
     resources: tuple[Resource, ...]
-    mode: str
+    mode: Mode | None
     published: tuple[Published, ...]
     environment: Mapping[str, str]
     ready_within: float
@@ -100,12 +93,12 @@ class WholeMesh:
             bar = progress.add_task("starting", total=wanted)
             try:
                 async with asyncio.timeout(self._settings.ready_within):
-                    while missing := self._missing(agent):
+                    while missing := not_ready(self._apps, agent.roster.records()):
                         if await _within(stopping, WATCH_EVERY):
                             return False
                         progress.update(bar, completed=wanted - len(missing), description=_described(missing))
             except TimeoutError:
-                warn(f"not ready after {self._settings.ready_within:.0f} s: {', '.join(self._missing(agent))}")
+                warn(f"not ready after {self._settings.ready_within:.0f} s: {', '.join(missing)}")
                 warn(f"logs: {self._settings.paths.state_dir / 'up.log'} and {self._paths.log_dir}")
                 return False
         return True
@@ -120,50 +113,23 @@ class WholeMesh:
                 break
             # What the user has taken away since is not missed.
             apps = agent.feed.view.apps if agent.feed.view else ()
-            missing = self._missing(agent, {AppName(a.namespace, a.name): a.replicas for a in apps})
+            missing = not_ready(
+                self._apps, agent.roster.records(), {AppName(a.namespace, a.name): a.replicas for a in apps}
+            )
             if missing and healthy:
                 warn(f"no longer ready: {', '.join(missing)}; logs are in {self._paths.log_dir}")
             healthy = healthy and not missing
         return healthy
 
-    def _missing(self, agent: Agent, still_wanted: Mapping[AppName, int] | None = None) -> list[str]:
-        """The names of the files' Apps, once for every replica that is not ready; of those that are still wanted."""
-        ready = Counter(AppName(r.name.namespace, r.app) for r in agent.roster.records() if r.state == "Ready")
-        missing = []
-        for app in self._apps:
-            name = AppName(app.metadata.namespace, app.metadata.name)
-            wanted = app.spec.replicas if still_wanted is None else min(app.spec.replicas, still_wanted.get(name, 0))
-            missing += [name.name] * max(wanted - ready[name], 0)
-        return missing
-
     def _introduce(self, snapshot: Snapshot) -> None:
         """One table of services, and how to call them."""
-        rows = []
-        for name, service in sorted(snapshot.services.items()):
-            count = str(len(snapshot.members.get(name, ())))
-            for port in service.ports:
-                scheme = "http://" if port.protocol == "http" else ""
-                url = f"{scheme}{name.name}:{port.port}"
-                rows.append(
-                    (name.namespace, name.name, f"{port.port}/{port.protocol}", service.addresses[0], count, url)
-                )
-        table(("NAMESPACE", "SERVICE", "PORT", "ADDRESS", "WORKLOADS", "CALL IT"), rows)
+        table(SERVICE_HEADERS, service_rows(snapshot))
         say("")
         for published in self._settings.published:
             say(f"http://{LOOPBACK}:{published.host_port} is {published.app} on this host")
-        for command in self._to_try(snapshot):
+        for command in to_try(self._resources, snapshot):
             say(f"try: {command}")
         say("Ctrl-C stops everything" if self._settings.limit is None else f"ends after {self._settings.limit:g} s")
-
-    def _to_try(self, snapshot: Snapshot) -> list[str]:
-        """Commands to paste: those that the files suggest, else a call of one service by one App."""
-        suggested = [r.metadata.annotations.get(TRY, "") for r in self._resources]
-        commands = [line.strip() for text in suggested for line in text.splitlines() if line.strip()]
-        if not commands and self._apps:
-            app = self._apps[0].metadata
-            http = [(n, p.port) for n, s in sorted(snapshot.services.items()) for p in s.ports if p.protocol == "http"]
-            commands = [f"tulle exec -n {app.namespace} {app.name} -- curl -s http://{n}:{p}/" for n, p in http[:1]]
-        return [_by_path(command) for command in commands]
 
     def _control_plane(self) -> ControlPlane:
         mesh = next(r for r in self._resources if isinstance(r, Mesh))
@@ -208,20 +174,26 @@ class WholeMesh:
         )
 
 
-def with_defaults(resources: Sequence[Resource], mode: str) -> tuple[Resource, ...]:
+def with_defaults(resources: Sequence[Resource], mode: Mode | None) -> tuple[Resource, ...]:
     """The resources, and a Mesh in any case: the one that they have, in the mode that was asked for."""
     mesh = next((r for r in resources if isinstance(r, Mesh)), Mesh(metadata=Metadata(name=MESH_NAME)))
-    if mode in ("sidecar", "node"):
+    if mode is not None:
         mesh = replace(mesh, spec=replace(mesh.spec, mode=mode))
     return (mesh, *(r for r in resources if not isinstance(r, Mesh)))
 
 
-def _by_path(command: str) -> str:
-    """The command as this shell can run it: with the path of this program where it is not on the PATH."""
-    found, own = shutil.which("tulle"), Path(sys.argv[0]).resolve()
-    if found is not None and Path(found).resolve() == own:
-        return command
-    return re.sub(r"\btulle (?=exec|get|describe|status|apply|delete)", f"{os.path.relpath(own)} ", command)
+def not_ready(
+    apps: Sequence[App], records: Sequence[Record], still_wanted: Mapping[AppName, int] | None = None
+) -> list[str]:
+    """The names of Apps, once for every replica that is not ready; of those that are still wanted, where it is said
+    which these are."""
+    ready = Counter(AppName(r.name.namespace, r.app) for r in records if r.state == "Ready")
+    missing = []
+    for app in apps:
+        name = AppName(app.metadata.namespace, app.metadata.name)
+        wanted = app.spec.replicas if still_wanted is None else min(app.spec.replicas, still_wanted.get(name, 0))
+        missing += [name.name] * max(wanted - ready[name], 0)
+    return missing
 
 
 def _described(missing: Sequence[str]) -> str:

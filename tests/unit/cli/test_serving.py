@@ -1,0 +1,60 @@
+"""Commands that stay in the foreground refuse what they cannot use before anything runs."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TULLE_RUN_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("TULLE_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "app.yaml"
+    file.write_text("apiVersion: tulle.dev/v1alpha1\nkind: App\nmetadata: {name: web}\nspec: {command: [web]}\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--mode", "both"),
+        ("--for", "soon"),
+        ("--timeout", "10 seconds"),
+        ("--publish", "8080"),
+        ("--publish", "8080:web"),
+        ("--publish", "0:web:80"),
+        ("--publish", "8080:web:65536"),
+        ("--publish", "8080:shop/bank/web:80"),
+    ],
+)
+def test_up_refuses_what_it_cannot_read(run, file: Path, tmp_path: Path, option: str, value: str) -> None:
+    result = run("up", "-f", str(file), option, value)
+    assert result.exit_code == 2, result.output
+    assert option in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_up_starts_nothing_where_a_file_has_a_problem(run, file: Path, tmp_path: Path) -> None:
+    file.write_text(file.read_text().replace("command", "comand"))
+    result = run("up", "-f", str(file))
+    assert result.exit_code == 1
+    assert "did you mean `command`?" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_server_needs_a_certificate_and_a_token_for_other_hosts(run, tmp_path: Path) -> None:
+    result = run("server", "--api-address", "127.0.0.1:0")
+    assert result.exit_code == 1
+    assert "--api-certificate" in result.stderr
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    needed = ["--api-certificate", "api.pem", "--api-key", "api.key", "--api-token-file", str(token)]
+    result = run("server", "--api-address", "127.0.0.1:0", *needed)
+    assert result.exit_code == 1
+    assert "is empty" in result.stderr
+    token.chmod(0o644)
+    assert run("server", "--api-address", "127.0.0.1:0", *needed).exit_code == 1
