@@ -403,6 +403,19 @@ class TestTcp:
         finally:
             outside.close()
 
+    @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::a9fe:a9fe%1"])
+    def test_what_is_on_the_link_of_the_host_is_not_for_workloads(
+        self, mesh: Mesh, web: WorkloadInMesh, address: str
+    ) -> None:
+        """Such as a cloud's metadata, which has the host's credentials."""
+        outside = Echo(bind_tcp(mesh.host, "::" if ":" in address else "0.0.0.0", 5557))
+        try:
+            with web.connect(address, 5557) as connection:
+                assert received(connection) == b""
+            assert outside.connections == 0
+        finally:
+            outside.close()
+
     def test_an_application_on_ipv6_only(self, mesh: Mesh, web: WorkloadInMesh) -> None:
         server = mesh.workload(WorkloadName("shop", "six-1"), "catalog", ports=[9000])
         echo = Echo(server.listen(9000, "::1"))

@@ -524,7 +524,7 @@ def test_who_runs_what(mesh: SecurityMesh) -> None:
 
 
 def needles(mesh: SecurityMesh) -> dict[str, bytes]:
-    """What must be nowhere but in its own file, by that: a part of each private key, plain and as in protobuf's JSON."""
+    """What must be nowhere but in its own file, by that: a part of each private key, plain and in Base64."""
     found = {}
     for path in (*mesh.run_dir.rglob("*"), *mesh.state_dir.rglob("*")):
         if path.is_relative_to(mesh.run_dir / "ns"):

@@ -30,7 +30,18 @@ CAPTURE_PORT: Final = 15001
 
 _HTTP_RANGE: Final = (str(vips.HTTP_V4), str(vips.HTTP_V6))
 _TCP_RANGE: Final = (str(vips.TCP_V4), str(vips.TCP_V6))
-_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+# Passed through, these would be the host itself, what is on its link only (a cloud's metadata, with the host's
+# credentials), or groups: never where an application meant to go. `capture.gateway` has the same, for who has no root.
+_NOWHERE: Final = (
+    "127.0.0.0/8",
+    "::1/128",
+    "0.0.0.0/8",
+    "::/128",
+    "169.254.0.0/16",
+    "fe80::/10",
+    "224.0.0.0/4",
+    "ff00::/8",
+)
 
 
 def outbound(view: OutboundListenerView) -> Resource:
@@ -85,8 +96,8 @@ def _range_chains(view: OutboundListenerView, port: int | None) -> list[FilterCh
     return [
         _captured_chain(view, "http", _HTTP_RANGE, port),
         _captured_chain(view, "tcp", _TCP_RANGE, port),
-        # Only who connects to the capture port itself gets here. Passed through, it would be the host's loopback.
-        FilterChain(name=_chain_name("loopback", _LOOPBACK, port), filter_chain_match=_match(_LOOPBACK, port)),
+        # To loopback addresses comes only who connects to the capture port itself.
+        FilterChain(name=_chain_name("nowhere", _NOWHERE, port), filter_chain_match=_match(_NOWHERE, port)),
     ]
 
 
