@@ -1,8 +1,9 @@
 """The floor: a gRPC server of the same kind that knows one response by heart and sends it when it is told to.
 
-It has the same mutual TLS and the same streams, and nothing to decide. Usage: python -m benchmarks.controlplane.bare
-<directory>, where the control plane's authority is. Prints its port; each line on stdin (a type URL and a size) makes it
-send a response of that type with so many bytes to everybody.
+It has the same mutual TLS and the same streams, and nothing to decide.
+
+Usage: python -m benchmarks.controlplane.bare <directory>, where the control plane's authority is. Prints its port; each
+line on stdin (a type URL and a size) makes it send a response of that type with so many bytes to everybody.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Many proxies' streams in a process of its own: each asks for what a proxy asks for, and takes everything at once.
 
-Usage: python -m benchmarks.controlplane.callers <settings as JSON>. Prints Ready once nobody has been sent anything for a
-while. Then a line on stdin, a type URL, makes it wait for one response of that type to everybody, and print Arrived.
-Moments are those of time.monotonic(), which all processes of a machine share.
+Usage: python -m benchmarks.controlplane.callers <settings as JSON>. Prints Ready once nobody has been sent anything
+for a while. Then a line on stdin, a type URL, makes it wait for one response of that type to everybody, and print
+Arrived. Moments are those of time.monotonic(), which all processes of a machine share.
 """
 
 import asyncio

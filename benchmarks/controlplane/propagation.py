@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Literal, TypeAlias, TypeVar
@@ -104,8 +105,9 @@ def measure(at: Path, store: str, size: Size, repeats: int, advance: Callable[[s
                 for number in range(repeats):
                     for kind in KINDS:
                         advance(f"{kind} change, {size.services} services, {size.callers} proxies, {store} store")
-                        changes.append(_change(server, callers, kind, size, lambda o=_object(kind, number): _put(api, o)))
-                        changes[-1] = msgspec.structs.replace(changes[-1], lateness=_lateness(server))
+                        write = partial(_put, api, _object(kind, number))
+                        changed = _change(server, callers, kind, size, write)
+                        changes.append(msgspec.structs.replace(changed, lateness=_lateness(server)))
     return Propagation(store, size, ready.filled, filled_cpu, resident, changes)
 
 
@@ -115,7 +117,9 @@ async def _fill(url: str, size: Size) -> None:
     await store.close()
 
 
-def measure_bare(at: Path, size: Size, repeats: int, bytes_sent: dict[Kind, int], advance: Callable[[str], None]) -> Propagation:
+def measure_bare(
+    at: Path, size: Size, repeats: int, bytes_sent: dict[Kind, int], advance: Callable[[str], None]
+) -> Propagation:
     """The floor, with as many bytes as the control plane has sent."""
     with _talk(module("controlplane.bare", str(at)), at / "bare.log") as server:
         joining = CallerSettings(str(at), size, int(server.hear()), 0, {}, False)
@@ -126,7 +130,7 @@ def measure_bare(at: Path, size: Size, repeats: int, bytes_sent: dict[Kind, int]
                 for kind in KINDS:
                     advance(f"bare server: {kind} change, {size.callers} proxies")
                     order = f"{_TYPES[kind]} {bytes_sent[kind]}"
-                    changes.append(_change(server, callers, kind, size, lambda o=order: server.say(o)))
+                    changes.append(_change(server, callers, kind, size, partial(server.say, order)))
             resident = counters.memory(server.pid).resident
     return Propagation("bare", size, ready.filled, 0, resident, changes)
 

@@ -4,6 +4,7 @@ What changes in a measurement is the service that every caller calls: its endpoi
 """
 
 import random
+
 from msgspec import Struct
 
 from tulle.model.http_route import HTTPBackendRef, HTTPRoute, HTTPRouteRule, HTTPRouteSpec
@@ -87,7 +88,8 @@ def route(number: int, weight: int = 90) -> HTTPRoute:
         HTTPBackendRef(name=service_name(number + 1 if number else 1), port=PORT, weight=100 - weight),
     )
     spec = HTTPRouteSpec(
-        parent_refs=(ParentReference(name=name, group="", kind="Service"),), rules=(HTTPRouteRule(backend_refs=backends),)
+        parent_refs=(ParentReference(name=name, group="", kind="Service"),),
+        rules=(HTTPRouteRule(backend_refs=backends),),
     )
     return HTTPRoute(metadata=Metadata(name, NAMESPACE), spec=spec)
 

@@ -22,7 +22,7 @@ _TOKEN_LIFETIME = timedelta(hours=1)
 
 
 class ServerSettings(Struct, frozen=True):
-    """`store` is a URL. One that is in memory is filled here, before anything is measured; any other is full already."""
+    """`store` is a URL. One in memory is filled here, before anything is measured; any other is full already."""
 
     directory: str
     store: str

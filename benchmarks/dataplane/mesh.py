@@ -56,11 +56,18 @@ def resources(settings: MeshSettings) -> tuple[Resource, ...]:
     return tuple(made)
 
 
-def app(name: str, namespace: str, command: tuple[str, ...], port: int = 0, replicas: int = 1) -> App:
+def app(name: str, namespace: str, command: tuple[str, ...], port: int = 0, replicas: int = 1, node: str = "") -> App:
+    """`node` may be left out of what the mesh starts with."""
     ports = (AppPort(port, "http"),) if port else ()
     probe = Probe(tcp_socket=TCPSocketAction(port), period_seconds=60) if port else None
     spec = AppSpec(
-        command=command, ports=ports, readiness_probe=probe, replicas=replicas, service_account=name, working_dir="/"
+        command=command,
+        ports=ports,
+        readiness_probe=probe,
+        replicas=replicas,
+        service_account=name,
+        working_dir="/",
+        node=node,
     )
     return App(metadata=Metadata(name, namespace), spec=spec)
 
@@ -83,7 +90,7 @@ def main(settings: MeshSettings) -> int:
         make_private_directory(directory)
     log_to(paths.state_dir / "up.log")
     environment = application_environment(os.environ)
-    mesh = WholeMesh(UpSettings(paths, rootless, resources(settings), "", (), environment, 120.0, None))
+    mesh = WholeMesh(UpSettings(paths, rootless, resources(settings), None, (), environment, 120.0, None))
 
     async def run(stopping: asyncio.Event) -> int:
         return await mesh.run(stopping)

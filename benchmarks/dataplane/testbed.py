@@ -20,7 +20,7 @@ from benchmarks.dataplane import load, plain_envoy
 from benchmarks.dataplane.mesh import CLIENT, PORT, READY, SERVER, MeshSettings
 from tulle.agent import envoy_binary
 from tulle.agent.proxy_directory import ProxyDirectory
-from tulle.agent.roster import Roster
+from tulle.agent.roster import Record
 from tulle.model.names import ProxyId
 
 DIRECT, ENVOY, SIDECAR, NODE = "direct", "envoy", "tulle sidecar", "tulle node"
@@ -38,14 +38,14 @@ class Arm(Struct, frozen=True):
 
 
 class Mesh:
-    """A running mesh. `environment` makes commands of Tulle talk to it."""
+    """A running mesh. `variables` of the environment make commands of Tulle talk to it."""
 
     def __init__(self, directory: Path) -> None:
         self.run_dir = directory / "run"
-        self.environment = {"TULLE_RUN_DIR": str(self.run_dir), "TULLE_STATE_DIR": str(directory / "state")}
+        self.variables = {"TULLE_RUN_DIR": str(self.run_dir), "TULLE_STATE_DIR": str(directory / "state")}
 
     def enter(self, namespace: str, name: str = CLIENT) -> tuple[str, ...]:
-        variables = (f"{key}={value}" for key, value in self.environment.items())
+        variables = (f"{key}={value}" for key, value in self.variables.items())
         tulle = str(Path(sys.executable).with_name("tulle"))
         return ("env", *variables, tulle, "exec", "-n", namespace, name, "--")
 
@@ -69,7 +69,7 @@ class Mesh:
 
     def ready(self, namespace: str, app: str) -> int:
         """How many workloads of an App are ready."""
-        records = Roster(self.run_dir / "workloads.json").records()
+        records = msgspec.json.decode((self.run_dir / "workloads.json").read_bytes(), type=tuple[Record, ...])
         return sum(r.state == "Ready" for r in records if (r.name.namespace, r.app) == (namespace, app))
 
 
@@ -85,7 +85,7 @@ def mesh(at: Path, settings: MeshSettings) -> Iterator[Mesh]:
     found = Mesh(at)
     command = module("dataplane.mesh", msgspec.json.encode(settings).decode())
     output = at / "mesh.log"
-    with running(command, output, environment=found.environment) as process:
+    with running(command, output, environment=found.variables) as process:
         until(lambda: _said_ready(process, output), f"the mesh is ready; see {output}", START)
         yield found
 
