@@ -66,14 +66,15 @@ def server(
                 https,
             )
         )
+
+        async def main(stopping: asyncio.Event) -> int:
+            await until(stopping, plane.serve(asyncio.Event()))
+            return 0
+
+        code = run_until_signalled(main)
     except (IdentityError, StoreError, OSError, ValueError) as error:
         raise Failure(str(error)) from error
-
-    async def main(stopping: asyncio.Event) -> int:
-        await until(stopping, plane.serve(asyncio.Event()))
-        return 0
-
-    raise typer.Exit(run_until_signalled(main))
+    raise typer.Exit(code)
 
 
 def _https(address: str, certificate: Path | None, key: Path | None, token_file: Path | None) -> HttpsSettings | None:

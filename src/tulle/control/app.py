@@ -88,7 +88,8 @@ class ControlPlane:
         )
 
     async def serve(self, started: asyncio.Event) -> None:
-        """Serves until cancelled; sets `started` when it answers. Raises InUse where another one has its socket."""
+        """Serves until cancelled; sets `started` when it answers. Raises InUse where another one has its socket,
+        OSError where its addresses cannot be listened on."""
         lock = lock_alone(self.settings.api_socket.with_name("control.lock"), "a control plane")
         try:
             await self._declare_mesh()
@@ -123,12 +124,10 @@ class ControlPlane:
         mutual = grpc.aio.server(options=SERVER_OPTIONS)
         reports = Reports(self._store, self.refresh, self._issuer)
         mutual.add_generic_rpc_handlers((self._service.handler, node_handler(self._issuer, reports.take)))
-        self.xds_port = mutual.add_secure_port(self.settings.xds_address, mutual_credentials(certificate))
+        self.xds_port = _listen(mutual, self.settings.xds_address, mutual_credentials(certificate))
         enrolment = grpc.aio.server(options=SERVER_OPTIONS)
         enrolment.add_generic_rpc_handlers((enrolment_handler(self._issuer),))
-        self.enrolment_port = enrolment.add_secure_port(
-            self.settings.enrolment_address, enrolment_credentials(certificate)
-        )
+        self.enrolment_port = _listen(enrolment, self.settings.enrolment_address, enrolment_credentials(certificate))
         for server in (mutual, enrolment):
             await server.start()
         return [mutual, enrolment]
@@ -144,6 +143,14 @@ class ControlPlane:
     def _audit(self, line: str) -> None:
         with self._audit_log.open("a", encoding="utf-8") as log_file:
             log_file.write(line + "\n")
+
+
+def _listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
+    """The port. Raises OSError where there can be no listener."""
+    try:
+        return server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise OSError(f"{address} cannot be listened on; is it in use?") from error
 
 
 def _now() -> datetime:

@@ -58,6 +58,11 @@ class Node:
         self.applications.apply(NodeView("n1", "mesh.local", apps))
         await asyncio.sleep(seconds)
 
+    def start_agent_again(self) -> None:
+        """Another agent takes over what this one left."""
+        self.applications = Applications(self.host, self.processes)
+        self.applications.adopt(self.host.roster.records())
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         task = asyncio.create_task(self.applications.run())
@@ -232,8 +237,7 @@ async def test_adopted_replicas_are_known_by_their_version(node: Node) -> None:
     async with node.running():
         await node.wants(THREE)
     left = node.host.roster.records()
-    node.applications = Applications(node.host, node.processes)
-    node.applications.adopt(left)
+    node.start_agent_again()
     async with node.running():
         await node.wants(THREE, seconds=60)
         assert node.host.roster.records() == left
@@ -245,8 +249,7 @@ async def test_adopted_replicas_of_an_older_version_serve_until_the_new_ones_do(
     async with node.running():
         await node.wants(WEB)
     left = node.replicas()
-    node.applications = Applications(node.host, node.processes)
-    node.applications.adopt(node.host.roster.records())
+    node.start_agent_again()
     ready_at = asyncio.get_running_loop().time() + 20
     node.processes.answers = lambda name, probe: asyncio.get_running_loop().time() >= ready_at
     async with node.running():
@@ -264,8 +267,7 @@ async def test_an_adopted_replica_that_was_leaving_goes_on(node: Node) -> None:
     (name,) = node.replicas()
     process = node.processes.last[name]
     node.host.roster.set_state(name, "Draining")
-    node.applications = Applications(node.host, node.processes)
-    node.applications.adopt(node.host.roster.records())
+    node.start_agent_again()
     async with node.running():
         await asyncio.sleep(1)
         assert node.host.roster.get(name) is None

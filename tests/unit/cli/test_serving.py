@@ -1,5 +1,6 @@
 """Commands that stay in the foreground refuse what they cannot use before anything runs."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,11 @@ def test_server_needs_a_certificate_and_a_token_for_other_hosts(run, tmp_path: P
     assert "is empty" in result.stderr
     token.chmod(0o644)
     assert run("server", "--api-address", "127.0.0.1:0", *needed).exit_code == 1
+
+
+def test_server_says_which_address_is_in_use(run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = run("server", "--xds-address", "127.0.0.1:0", "--enrolment-address", address)
+    assert result.exit_code == 1
+    assert f"{address} cannot be listened on" in result.stderr
