@@ -3,7 +3,10 @@
 AgentError
 ├── EnvoyBinaryError   no Envoy to run, or one that is too old
 ├── AdminError         an Envoy's admin interface did not answer
-└── PortTaken          a port of this host that is to be opened is another's
+├── PortTaken          a port of this host that is to be opened is another's
+├── NoMeshPort         every mesh port of the node is in use (mesh_ports.py)
+├── NotAdmitted        a workload could not be brought into the mesh (host.py)
+└── LaunchError        an application could not be started (capture/process.py)
 """
 
 
