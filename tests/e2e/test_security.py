@@ -271,6 +271,30 @@ def test_another_workload_at_the_address_of_a_service_is_not_taken_for_it(mesh: 
     assert greeted(mesh) == before
 
 
+def test_an_application_does_not_give_orders_to_proxies_nor_says_who_it_is(mesh: SecurityMesh) -> None:
+    headers = {
+        "x-forwarded-client-cert": f"By=spiffe://{DOMAIN}/ns/shop/sa/server;URI=spiffe://{DOMAIN}/ns/shop/sa/bob",
+        "x-envoy-upstream-rq-timeout-ms": "1",
+        "X-Envoy-Retry-On": "5xx",
+        "x-envoy-original-path": "/admin",
+        "x-envoy-internal": "true",
+        "x-envoy-external-address": "192.0.2.1",
+        "x-harmless": "kept",
+    }
+    answer = mesh.run(
+        "alice",
+        f"""
+import http.client
+connection = http.client.HTTPConnection("server.shop", 8080, timeout=10)
+connection.request("GET", "/", headers={headers!r})
+print(connection.getresponse().read().decode())
+""",
+    )
+    arrived = {name.lower() for name in json.loads(answer)["headers"]}
+    assert "x-harmless" in arrived
+    assert [name for name in arrived if name.startswith(("x-envoy-", "x-forwarded-client-cert"))] == []
+
+
 # Around the proxy
 
 

@@ -9,17 +9,20 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tulle.agent.app import PROXY_USER
 from tulle.agent.envoy_binary import find
 from tulle.agent.envoy_command import EnvoyCommand
 from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.agent.proxy_keeper import ProxyStatus, SuperviseLimits
 from tulle.agent.restart_policy import HangLimits, RestartLimits
 from tulle.agent.supervise import Supervisor
+from tulle.identity.private_file import let_through
 from tulle.model.names import ProxyId, WorkloadName
 
 pytestmark = pytest.mark.e2e
@@ -281,3 +284,38 @@ async def test_in_a_network_namespace(run_dir: Path) -> None:
     finally:
         holder.kill()
         holder.wait()
+
+
+@pytest.fixture
+def open_run_dir() -> Iterator[Path]:
+    """Below a directory that other users get through, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="tulle-", dir="/tmp") as name:
+        run_dir = Path(name)
+        let_through(run_dir, PROXY_USER)
+        yield run_dir
+        for pid in envoys(run_dir):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away; run as root")
+async def test_as_a_user_of_its_own_it_is_adopted_drained_and_ended(open_run_dir: Path) -> None:
+    """With one capability; and the agent's files beside it are not the proxy's to write."""
+    own = EnvoyCommand(find({}).path, bootstrap(open_run_dir), drain_seconds=1, user=PROXY_USER)
+    first = Supervisor(open_run_dir, own, QUICK)
+    running = asyncio.create_task(first.run())
+    first.want({PROXY})
+    live = await status(first, lambda s: s.phase == "live")
+    running.cancel()
+    await asyncio.wait([running])
+    process = Path(f"/proc/{live.pid}")
+    assert process.stat().st_uid == PROXY_USER
+    assert f"CapEff:\t{1 << 21:016x}\n" in (process / "status").read_text()
+    directory = ProxyDirectory.of(open_run_dir, PROXY).path
+    theirs = {path.name for path in directory.rglob("*") if path.lstat().st_uid == PROXY_USER}
+    assert theirs == {"admin", "sock", "bootstrap.json"}
+    async with supervising(open_run_dir) as second:
+        second.want({PROXY})
+        adopted = await status(second, lambda s: s.phase == "live")
+        assert (adopted.pid, adopted.adopted) == (live.pid, True)
+        await second.stop_all()
+    assert envoys(open_run_dir) == []
