@@ -105,7 +105,7 @@ class Applications:
             run_dir=str(self._run_dir),
             hidden=(),
             shown=(),
-            resolv_conf=process.resolv_conf("shop", RESOLVER),
+            resolv_conf=process.resolv_conf("shop", RESOLVER, "cluster.local"),
             run_as=run_as,
             directory="/",
             command=command,
@@ -510,7 +510,7 @@ def test_a_host_whose_resolver_configuration_is_behind_a_door(namespaces: Namesp
 async def test_a_run_directory_inside_a_hidden_one_is_hidden_with_it(applications: Applications, run_dir: Path) -> None:
     launch = applications.launch("sh", "-c", f"ls -a {run_dir.parent} && cat /etc/resolv.conf")
     output = await applications.run(launch._replace(hidden=(str(run_dir.parent),)))
-    assert output == ".\n..\nresolv.conf\n" + process.resolv_conf("shop", RESOLVER)
+    assert output == ".\n..\nresolv.conf\n" + process.resolv_conf("shop", RESOLVER, "cluster.local")
 
 
 async def test_without_a_run_directory_nothing_is_executed(applications: Applications) -> None:
@@ -771,12 +771,12 @@ async def test_a_killed_agent_is_survived_adopted_and_swept(namespaces: Namespac
 
 def test_a_command_takes_the_terminal_and_gives_its_exit_code(run_dir: Path, network: Path) -> None:
     launch = Launch(
-        str(network), str(run_dir), (), (), process.resolv_conf("shop", RESOLVER), None, "/",
+        str(network), str(run_dir), (), (), process.resolv_conf("shop", RESOLVER, "cluster.local"), None, "/",
         ("sh", "-c", "read line; echo $line; cat /etc/resolv.conf; exit 5"), {"PATH": os.defpath}, None,
     )  # fmt: skip
     program = f"from tulle.agent.capture.process import Launch, become; become(Launch.from_json({launch.to_json()!r}))"
     done = subprocess.run([sys.executable, "-c", program], input="hello\n", capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (5, "hello\n" + process.resolv_conf("shop", RESOLVER))
+    assert (done.returncode, done.stdout) == (5, "hello\n" + process.resolv_conf("shop", RESOLVER, "cluster.local"))
 
 
 # The way out of an ordinary user's mesh

@@ -16,7 +16,7 @@ from tulle.agent import envoy_binary
 from tulle.agent.app_process import AppProcesses, ProcessSettings
 from tulle.agent.app_user import ROOT, ordinary_user
 from tulle.agent.applications import Applications
-from tulle.agent.capture.dns_upstream import Upstream
+from tulle.agent.capture.dns_upstream import HostServers
 from tulle.agent.capture.gateway import bind_gateway, serve_gateway
 from tulle.agent.capture.holder import hold, release
 from tulle.agent.capture.launch import RunAs
@@ -24,6 +24,7 @@ from tulle.agent.capture.namespace import Namespaces
 from tulle.agent.capture.publish import Target, bind_published, publish
 from tulle.agent.chance import jitter, now
 from tulle.agent.credentials import Credentials
+from tulle.agent.dns_settings import DnsSettings
 from tulle.agent.envoy_command import EnvoyCommand
 from tulle.agent.host import Host, HostSettings
 from tulle.agent.joined import Joined
@@ -104,6 +105,9 @@ class Agent:
         self.relay = Relay(cache_dir, upstream, secrets)
         self.feed = NodeFeed(settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream)
         self.namespaces = Namespaces(paths.run_dir)
+        self._dns = DnsSettings(HostServers())
+        if (view := self.feed.view) is not None:
+            self._dns.apply(view.dns)
         self._reporter = Reporter(settings.node, self.roster, credentials.report, self._svids.retry, jitter)
         self._ending = False
         if settings.rootless:
@@ -133,7 +137,7 @@ class Agent:
     async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
         settings = self.settings
         listeners = {p: bind_published(p.host_port) for p in settings.published}
-        names = NameServers(tasks, self.feed, Upstream())
+        names = NameServers(tasks, self.feed, self._dns)
         host = Host(
             self._host_settings(),
             self.roster,
@@ -145,10 +149,12 @@ class Agent:
             self._mesh_ports(),
             accepts,
         )
-        processes = AppProcesses(self._process_settings(), self.namespaces.path)
+        processes = AppProcesses(self._process_settings(), self.namespaces.path, lambda: self._dns.search_domain)
         applications = Applications(host, processes)
         joined = Joined(tasks, host, application_accepts)
-        local_api = LocalApi(self.roster, joined, settings.paths.run_dir, settings.hidden)
+        local_api = LocalApi(
+            self.roster, joined, settings.paths.run_dir, settings.hidden, lambda: self._dns.search_domain
+        )
         self._svids.listen(self.relay.secrets_changed)
         await self._take_over(host, processes, applications, joined)
         parts: dict[str, Coroutine[None, None, None]] = {
@@ -179,6 +185,7 @@ class Agent:
 
     async def _follow(self, applications: Applications) -> None:
         async for view in self.feed.views():
+            self._dns.apply(view.dns)
             applications.apply(view)
 
     async def _take_over(self, host: Host, processes: AppProcesses, applications: Applications, joined: Joined) -> None:

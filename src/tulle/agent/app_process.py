@@ -72,11 +72,14 @@ class AppProcess:
 
 class AppProcesses:
     """The processes of all Apps of this node, each written down under its workload's name. `network` is where the
-    namespace of a workload is."""
+    namespace of a workload is, `search_domain` gives the mesh's present first domain."""
 
-    def __init__(self, settings: ProcessSettings, network: Callable[[WorkloadName], Path]) -> None:
+    def __init__(
+        self, settings: ProcessSettings, network: Callable[[WorkloadName], Path], search_domain: Callable[[], str]
+    ) -> None:
         self._settings = settings
         self._network = network
+        self._search_domain = search_domain
         self._directory = settings.run_dir / "apps"
 
     async def start(self, name: WorkloadName, app: AppView) -> AppProcess:
@@ -135,7 +138,7 @@ class AppProcesses:
             run_dir=str(settings.run_dir),
             hidden=tuple(map(str, settings.hidden)),
             shown=(),
-            resolv_conf=resolv_conf(app.namespace, RESOLVER),
+            resolv_conf=resolv_conf(app.namespace, RESOLVER, self._search_domain()),
             run_as=user,
             directory=directory,
             command=command,

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -38,11 +39,19 @@ class Joining(Protocol):
 class LocalApi:
     """Answers until cancelled."""
 
-    def __init__(self, roster: Roster, joined: Joining, run_dir: Path, hidden: tuple[Path, ...]) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        joined: Joining,
+        run_dir: Path,
+        hidden: tuple[Path, ...],
+        search_domain: Callable[[], str],
+    ) -> None:
         self._roster = roster
         self._joined = joined
         self._run_dir = run_dir
         self._hidden = hidden
+        self._search_domain = search_domain
 
     async def serve(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -108,6 +117,7 @@ class LocalApi:
             str(self._run_dir),
             tuple(map(str, self._hidden)),
             os.getpid(),
+            self._search_domain(),
         )
 
 

@@ -31,8 +31,8 @@ class Join(Struct, frozen=True, tag=True):
 
 
 class Entrance(Struct, frozen=True, tag=True):
-    """How to get into a workload's namespace: its path, what is hidden inside, and the agent's process, whose own
-    namespaces it is in where the agent is an ordinary user's."""
+    """How to get into a workload's namespace: its path, what is hidden inside, the agent's process, whose own
+    namespaces it is in where the agent is an ordinary user's, and the domain that completes short names."""
 
     workload: str
     namespace: str
@@ -40,6 +40,7 @@ class Entrance(Struct, frozen=True, tag=True):
     run_dir: str
     hidden: tuple[str, ...]
     agent_pid: int
+    search_domain: str
 
 
 class Failed(Struct, frozen=True, tag=True):

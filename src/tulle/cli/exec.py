@@ -47,7 +47,7 @@ def enter(entrance: Entrance, command: list[str]) -> None:
                 run_dir=entrance.run_dir,
                 hidden=entrance.hidden,
                 shown=(),
-                resolv_conf=resolv_conf(entrance.namespace, RESOLVER),
+                resolv_conf=resolv_conf(entrance.namespace, RESOLVER, entrance.search_domain),
                 run_as=None,
                 directory=os.getcwd(),  # noqa: PTH109
                 command=tuple(command),

@@ -1,12 +1,15 @@
 """What a node's agent has to run, and the names its workloads may look up."""
 
 from tulle.model.app import App, Probe
+from tulle.model.dns_server import dns_server
 from tulle.model.keys import NameKey, NodeKey
+from tulle.model.mesh import MeshDns
 from tulle.model.mode import MODE_LABEL, Mode
 from tulle.view.authority import service_named
 from tulle.view.reader import Reader
 from tulle.view.types import (
     AppView,
+    DnsView,
     ExecProbeView,
     GrpcProbeView,
     HttpProbeView,
@@ -19,7 +22,8 @@ from tulle.view.types import (
 
 def node(reader: Reader, key: NodeKey) -> NodeView:
     apps = tuple(_app(reader, app) for app in reader.node_apps(key.node))
-    return NodeView(key.node, reader.mesh().trust_domain, apps)
+    mesh = reader.mesh()
+    return NodeView(key.node, mesh.trust_domain, apps, _dns(mesh.dns))
 
 
 def name(reader: Reader, key: NameKey) -> NameView | None:
@@ -47,6 +51,12 @@ def _app(reader: Reader, app: App) -> AppView:
         startup=_probe(app, spec.startup_probe),
         termination_grace=spec.termination_grace_period_seconds,
     )
+
+
+def _dns(dns: MeshDns) -> DnsView:
+    """What is no address is left out: what was stored may be older than the rule against it."""
+    servers = (dns_server(text) for text in dns.upstreams)
+    return DnsView(dns.domains, tuple(server for server in servers if server is not None))
 
 
 def _mode(reader: Reader, app: App) -> Mode:

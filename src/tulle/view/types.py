@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from tulle.model.dns_server import DnsServer
 from tulle.model.keys import (
     ClusterKey,
     EndpointsKey,
@@ -246,12 +247,21 @@ class AppView(Struct, frozen=True, gc=False):
     termination_grace: float = 10
 
 
+class DnsView(Struct, frozen=True, gc=False):
+    """How names are answered inside workloads. `domains` in the order in which the mesh has them; `upstreams` answer
+    the names that are not the mesh's, none means the servers of each host."""
+
+    domains: tuple[str, ...] = ("cluster.local",)
+    upstreams: tuple[DnsServer, ...] = ()
+
+
 class NodeView(Struct, frozen=True, gc=False):
-    """What a node's agent has to run."""
+    """What a node's agent has to run, and what it has to know for that."""
 
     node: str
     trust_domain: str
     apps: tuple[AppView, ...]
+    dns: DnsView = DnsView()
 
 
 class NameView(Struct, frozen=True, gc=False):

@@ -23,7 +23,7 @@ class Node:
     def __init__(self, directory: Path) -> None:
         self.run_dir = directory
         settings = ProcessSettings(directory, directory / "logs", (), {})
-        self.processes = AppProcesses(settings, lambda name: directory / "ns" / str(name))
+        self.processes = AppProcesses(settings, lambda name: directory / "ns" / str(name), lambda: "cluster.local")
         self.programs: list[subprocess.Popen[bytes]] = []
 
     def program(self) -> Launched:

@@ -44,7 +44,7 @@ class Agent:
         self.roster = Roster(directory / "workloads.json")
         self.joined = FakeJoined()
         self.socket = directory / "agent.sock"
-        self.api = LocalApi(self.roster, self.joined, Path("/run/tulle"), (Path("/state"),))
+        self.api = LocalApi(self.roster, self.joined, Path("/run/tulle"), (Path("/state"),), lambda: "mesh.test")
 
     async def ask(self, request: Request) -> Answer:
         return await self.send(msgspec.json.encode(request) + b"\n")
@@ -85,7 +85,7 @@ async def agent(directory: Path) -> AsyncIterator[Agent]:
 async def test_a_workload_is_entered_by_its_name_or_its_apps(agent: Agent) -> None:
     agent.roster.put(WEB_1)
     answer = await agent.ask(Enter("shop", "web-1"))
-    assert answer == Entrance("web-1", "shop", WEB_1.network, "/run/tulle", ("/state",), os.getpid())
+    assert answer == Entrance("web-1", "shop", WEB_1.network, "/run/tulle", ("/state",), os.getpid(), "mesh.test")
     assert await agent.ask(Enter("shop", "web")) == answer
 
 
@@ -110,7 +110,9 @@ async def test_an_unknown_name_is_answered_with_those_that_are_there(agent: Agen
 
 
 async def test_the_asking_process_joins(agent: Agent) -> None:
-    assert await agent.ask(JOIN) == Entrance("cart", "shop", "/ns/cart", "/run/tulle", ("/state",), os.getpid())
+    assert await agent.ask(JOIN) == Entrance(
+        "cart", "shop", "/ns/cart", "/run/tulle", ("/state",), os.getpid(), "mesh.test"
+    )
     ((admission, process),) = agent.joined.asked
     assert admission == Admission(WorkloadName("shop", "cart"), "cart", "sidecar", {"app": "cart"}, (("http", 8080),))
     assert process.pid == os.getpid()

@@ -13,7 +13,7 @@ from tulle.cli.local import ask_agent
 
 Answering = Callable[[object], FakeAgent]
 
-ENTRANCE = Entrance("web-1", "shop", "/run/tulle/ns/shop~web-1", "/run/tulle", ("/state",), 7)
+ENTRANCE = Entrance("web-1", "shop", "/run/tulle/ns/shop~web-1", "/run/tulle", ("/state",), 7, "mesh.test")
 REFUSED = Failed("not here", "there are: web")
 
 

@@ -3,14 +3,16 @@ from msgspec.structs import replace
 from tests.fakes import mesh
 
 from tulle.model.app import App, EnvVar, ExecAction, GRPCAction, HTTPGetAction, Probe, TCPSocketAction
+from tulle.model.dns_server import DnsServer
 from tulle.model.keys import NameKey, NodeKey
 from tulle.model.kinds import Resource
-from tulle.model.mesh import MeshSpec
+from tulle.model.mesh import MeshDns, MeshSpec
 from tulle.model.snapshot import build
 from tulle.view.node import name, node
 from tulle.view.reader import Reader
 from tulle.view.types import (
     AppView,
+    DnsView,
     ExecProbeView,
     GrpcProbeView,
     HttpProbeView,
@@ -41,6 +43,13 @@ def test_a_node_runs_its_own_apps():
     view = seen(*apps, mesh.mesh(MeshSpec(trust_domain="mesh.example")))
     assert [(a.namespace, a.name) for a in view.apps] == [("bank", "b"), ("shop", "a")]
     assert (view.node, view.trust_domain) == ("n1", "mesh.example")
+
+
+def test_a_node_is_told_how_names_are_answered():
+    dns = MeshDns(domains=("corp.example",), upstreams=("192.0.2.53", "dns.example.com", "[2001:db8::5]:5353"))
+    view = seen(mesh.mesh(MeshSpec(dns=dns)))
+    assert view.dns == DnsView(("corp.example",), (DnsServer("192.0.2.53"), DnsServer("2001:db8::5", 5353)))
+    assert seen().dns == DnsView()
 
 
 def test_a_node_that_nobody_named_runs_nothing():

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from tulle.agent.capture import dns_message
 from tulle.agent.capture.accept import accept
-from tulle.agent.capture.dns_message import Malformed, Query
+from tulle.agent.capture.dns_message import CLUSTER_DOMAIN, Malformed, Query
 from tulle.agent.capture.dns_upstream import Upstream
 from tulle.agent.capture.namespace import bind_tcp, bind_udp
 from tulle.agent.capture.netlink import has_ipv6
@@ -82,10 +82,12 @@ async def serve_dns(
     namespace: str,
     resolver: Resolver,
     upstream: Upstream,
+    domains: Callable[[], Sequence[str]] = lambda: (CLUSTER_DOMAIN,),
     limits: DnsLimits = DnsLimits(),  # noqa: B008 (frozen)
 ) -> None:
-    """Answers the questions of a workload in `namespace` until cancelled; then closes the sockets."""
-    answering = _Answering(namespace, resolver, upstream)
+    """Answers the questions of a workload in `namespace` until cancelled; then closes the sockets. `domains` gives
+    the mesh's present ones."""
+    answering = _Answering(namespace, resolver, upstream, domains)
 
     async def converse(accepted: socket.socket) -> None:
         await _converse(accepted, answering, limits.per_connection)
@@ -102,10 +104,13 @@ async def serve_dns(
 class _Answering:
     """How a workload's questions are answered."""
 
-    def __init__(self, namespace: str, resolver: Resolver, upstream: Upstream) -> None:
+    def __init__(
+        self, namespace: str, resolver: Resolver, upstream: Upstream, domains: Callable[[], Sequence[str]]
+    ) -> None:
         self._namespace = namespace
         self._resolver = resolver
         self._upstream = upstream
+        self._domains = domains
 
     async def reply(self, packet: bytes, tcp: bool) -> bytes | None:
         """What to answer to a packet; None for nothing."""
@@ -125,7 +130,7 @@ class _Answering:
         if query.name is not None:
             if query.name == "localhost" or query.name.endswith(".localhost"):
                 return dns_message.answer(query, tuple(map(ip_address, _LOCALHOST)))
-            known = dns_message.mesh_name(query.name)
+            known = dns_message.mesh_name(query.name, self._domains())
             if known is None:
                 return dns_message.no_such_name(query)
             found = await self._resolver.lookup(self._namespace, known.name)

@@ -3,6 +3,7 @@
 Sources: RFC 1035, RFC 2308 (negative answers), the names of services as Kubernetes' DNS specification has them.
 """
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from dnslib import AAAA, CLASS, QTYPE, RCODE, RR, SOA, A, DNSBuffer, DNSHeader, DNSQuestion, DNSRecord
@@ -12,7 +13,7 @@ from dnslib.label import DNSLabelError
 from msgspec import Struct
 
 CLUSTER_DOMAIN = "cluster.local"
-SERVICE_SUFFIXES = (f".svc.{CLUSTER_DOMAIN}", ".svc")
+"""The domain that a mesh has where it names no other. Nobody on the Internet has it."""
 
 # A service keeps its address for as long as it exists, but may come into being at any moment.
 KNOWN_SECONDS = 30
@@ -77,19 +78,24 @@ def _bare_reply(packet: bytes, code: int) -> bytes:
     return packet[:2] + flags + b"\0" * 8
 
 
-def mesh_name(name: str) -> MeshName | None:
+def mesh_name(name: str, domains: Sequence[str]) -> MeshName | None:
     """What a resolver is asked about `name`; None where it cannot exist although it is ours.
 
-    `catalog.shop`, `catalog.shop.svc` and `catalog.shop.svc.cluster.local` are asked as `catalog.shop`; all other
-    names as they are.
+    `catalog.shop`, `catalog.shop.svc` and `catalog.shop.svc.<one of domains>` are asked as `catalog.shop`; all other
+    names as they are. Of a domain only what is below `svc` is ours, as the rest of it may exist elsewhere; of
+    `cluster.local`, everything.
     """
-    for suffix in SERVICE_SUFFIXES:
-        if name.endswith(suffix):
-            service = name.removesuffix(suffix)
+    for zone in (*(f"svc.{domain}" for domain in domains), "svc"):
+        if _is_in(name, zone):
+            service = name.removesuffix(zone).removesuffix(".")
             return MeshName(service, ours=True) if "." in service else None
-    if name == CLUSTER_DOMAIN or name.endswith(f".{CLUSTER_DOMAIN}"):
+    if CLUSTER_DOMAIN in domains and _is_in(name, CLUSTER_DOMAIN):
         return None
     return MeshName(name, ours=False)
+
+
+def _is_in(name: str, zone: str) -> bool:
+    return name == zone or name.endswith(f".{zone}")
 
 
 def answer(query: Query, addresses: tuple[Address, ...]) -> bytes:

@@ -1,4 +1,4 @@
-"""Asks the host's own name servers what the mesh does not know.
+"""Asks other name servers, the host's own unless the mesh names some, what the mesh does not know.
 
 Questions go out from the agent's network, never from a workload's. A question is passed on as it came, over the
 transport it came by, so that what an application may ask for does not depend on what is understood here.
@@ -50,13 +50,13 @@ class Upstream:
 
     def __init__(
         self,
-        servers: Callable[[], tuple[tuple[str, int], ...]] | None = None,
+        servers: Callable[[], tuple[tuple[str, int], ...]],
         limit: float = 2.0,
         rest: float = 3.0,
         most: int = 512,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._servers = HostServers() if servers is None else servers
+        self._servers = servers
         self._limit = limit
         self._rest = rest
         self._free = most

@@ -40,14 +40,15 @@ class Launched(Struct, frozen=True):
     network: str
 
 
-def resolv_conf(namespace: str, resolver: str) -> str:
+def resolv_conf(namespace: str, resolver: str, domain: str) -> str:
     """What an application's /etc/resolv.conf says: names without a dot are looked up in its own namespace first.
+    `domain` is the first one of the mesh, empty where it has none.
 
     A question that is lost while the agent is started again is asked again soon, but not before the agent has had the
     time to ask the control plane or the host's name servers.
     """
-    search = f"search {namespace}.svc.cluster.local svc.cluster.local"
-    return f"nameserver {resolver}\n{search}\noptions ndots:1 timeout:3 attempts:3\n"
+    services = f"svc.{domain}" if domain else "svc"
+    return f"nameserver {resolver}\nsearch {namespace}.{services} {services}\noptions ndots:1 timeout:3 attempts:3\n"
 
 
 async def start(launch: Launch, log: Path) -> Launched:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from dnslib import RCODE, DNSRecord
 from hypothesis import HealthCheck, given, settings
@@ -32,14 +32,21 @@ class Names:
 
 
 @contextlib.asynccontextmanager
-async def serving(names: Names, limits: DnsLimits = DnsLimits()) -> AsyncIterator[tuple[str, int]]:  # noqa: B008
+async def serving(
+    names: Names,
+    limits: DnsLimits = DnsLimits(),  # noqa: B008
+    domains: Sequence[str] = ("cluster.local",),
+) -> AsyncIterator[tuple[str, int]]:
+    """Goes by the present contents of `domains`."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("127.0.0.1", 0))
     tcp = socket.create_server(udp.getsockname())
     for bound in (udp, tcp):
         bound.setblocking(False)
     address = udp.getsockname()
-    task = asyncio.create_task(serve_dns(DnsSockets((udp,), (tcp,)), "shop", names, Upstream(lambda: ()), limits))
+    task = asyncio.create_task(
+        serve_dns(DnsSockets((udp,), (tcp,)), "shop", names, Upstream(lambda: ()), lambda: domains, limits)
+    )
     try:
         yield address
     finally:
@@ -74,6 +81,18 @@ async def test_what_is_asked_of_the_resolver() -> None:
             assert (await ask(asking, "x.cluster.local")).header.rcode == RCODE.NXDOMAIN
             assert [str(found.rdata) for found in (await ask(asking, "localhost")).rr] == ["127.0.0.1"]
     assert names.asked == [("shop", "catalog.shop"), ("shop", "api.example.com"), ("shop", "absent.shop")]
+
+
+async def test_the_meshs_domains_may_change_while_questions_come() -> None:
+    domains = ["cluster.local"]
+    async with serving(Names(), domains=domains) as address:
+        with client(address) as asking:
+            assert (await ask(asking, "catalog.shop.svc.corp.example")).header.rcode == RCODE.SERVFAIL
+            domains.append("corp.example")
+            for domain in domains:
+                assert len((await ask(asking, f"catalog.shop.svc.{domain}")).rr) == 1
+            domains.remove("cluster.local")
+            assert (await ask(asking, "catalog.shop.svc.cluster.local")).header.rcode == RCODE.SERVFAIL
 
 
 async def test_a_failing_resolver_fails_one_question() -> None:

@@ -49,7 +49,25 @@ def test_names_are_read_without_case_and_last_dot(name: str) -> None:
     ],
 )
 def test_which_names_are_ours(asked: str, expected: MeshName | None) -> None:
-    assert mesh_name(asked) == expected
+    assert mesh_name(asked, ("cluster.local",)) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("catalog.shop.svc", MeshName("catalog.shop", ours=True)),
+        ("catalog.shop.svc.corp.example", MeshName("catalog.shop", ours=True)),
+        ("catalog.shop.svc.other.example", MeshName("catalog.shop", ours=True)),
+        ("catalog.svc.corp.example", None),
+        ("svc.corp.example", None),
+        ("intranet.corp.example", MeshName("intranet.corp.example", ours=False)),
+        ("catalog.shop.svc.cluster.local", MeshName("catalog.shop.svc.cluster.local", ours=False)),
+        ("x.cluster.local", MeshName("x.cluster.local", ours=False)),
+        ("notsvc.corp.example", MeshName("notsvc.corp.example", ours=False)),
+    ],
+)
+def test_other_domains_share_their_names_with_the_world(asked: str, expected: MeshName | None) -> None:
+    assert mesh_name(asked, ("corp.example", "other.example")) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,5 +143,5 @@ def test_any_damaged_question_is_read_without_harm(data: st.DataObject) -> None:
 
 @given(st.from_regex(r"[a-z0-9-]{1,5}(\.[a-z0-9-]{1,5})*(\.svc|\.svc\.cluster\.local)?", fullmatch=True))
 def test_any_name_is_ours_or_not(name: str) -> None:
-    found = mesh_name(name)
+    found = mesh_name(name, ("cluster.local",))
     assert found is None or found.name

@@ -10,11 +10,12 @@ from tulle.agent.pidfd import identity_of
 
 
 def test_names_are_looked_up_in_the_applications_own_namespace_first() -> None:
-    assert resolv_conf("shop", "127.0.0.53").splitlines() == [
+    assert resolv_conf("shop", "127.0.0.53", "corp.example").splitlines() == [
         "nameserver 127.0.0.53",
-        "search shop.svc.cluster.local svc.cluster.local",
+        "search shop.svc.corp.example svc.corp.example",
         "options ndots:1 timeout:3 attempts:3",
     ]
+    assert "search shop.svc svc\n" in resolv_conf("shop", "127.0.0.53", "")
 
 
 def test_a_record_names_an_application(tmp_path: Path) -> None:
