@@ -68,9 +68,11 @@ class ProxyDirectory(Struct, frozen=True):
         self.admin.parent.chmod(0o700)
         link = self.path / "admin.sock"
         if not link.is_symlink():
+            link.unlink(missing_ok=True)
             link.symlink_to(self.admin.relative_to(self.path))
+        owner = (os.geteuid(), os.getegid()) if user is None else (user, user)
+        os.chown(self.admin.parent, *owner)  # it may have been another's before
         if user is not None:
-            os.chown(self.admin.parent, user, user)
             for directory in (self.path.parent, self.path):
                 let_through(directory, user)
 

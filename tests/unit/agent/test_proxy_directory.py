@@ -40,7 +40,9 @@ def test_files_are_private(tmp_path: Path) -> None:
 
 
 def test_the_admin_socket_is_found_under_the_name_that_people_know(tmp_path: Path) -> None:
-    directory = ProxyDirectory.of(tmp_path, ProxyId("n1"))
+    directory = ProxyDirectory.of(tmp_path / "run", ProxyId("n1"))
+    directory.path.mkdir(parents=True, mode=0o700)
+    (directory.path / "admin.sock").touch()  # whatever stands there
     for _ in range(2):
         directory.make()
     directory.admin.touch()
@@ -58,6 +60,8 @@ def test_another_users_proxy_may_write_into_one_directory_only(tmp_path: Path) -
         assert (mode(path), status.st_uid, status.st_gid) == (0o710, 0, USER)
     for path, wanted in ((directory.bootstrap, 0o600), (directory.admin.parent, 0o700)):
         assert (mode(path), path.stat().st_uid) == (wanted, USER)
+    directory.make()
+    assert directory.admin.parent.stat().st_uid == 0
 
 
 def test_damaged_state_is_no_state(tmp_path: Path) -> None:
