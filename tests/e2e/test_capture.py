@@ -207,6 +207,46 @@ def test_tcp_to_anywhere_reaches_the_proxy_with_the_original_destination(
     assert peer == called
 
 
+@pytest.mark.parametrize(("called", "source"), [("10.1.2.3", "127.0.0.1"), ("2001:db8::7", "::1")])
+def test_what_goes_out_comes_from_the_first_loopback_address(network: Path, called: str, source: str) -> None:
+    """Not from the others that `lo` has, which are there for resolvers only."""
+    family = socket.AF_INET6 if ":" in called else socket.AF_INET
+
+    def call() -> tuple[str, str]:
+        with (
+            socket.create_server((source, OUTBOUND_PORT), family=family) as listener,
+            socket.create_connection((called, 8080), timeout=5) as client,
+        ):
+            accepted, peer = listener.accept()
+            accepted.close()
+            return client.getsockname()[0], peer[0]
+
+    assert in_namespace(network, call) == (source, source)
+
+
+def test_the_second_ipv6_address_leads_to_the_proxy_as_any_other(network: Path) -> None:
+    assert in_namespace(network, lambda: _is_captured("fd74:756c:6c65::2", "::1"))
+    assert not in_namespace(network, lambda: _is_captured("127.0.0.2", "127.0.0.1"))
+
+
+def _is_captured(called: str, capture: str) -> bool:
+    """Whether the proxy hears of a connection, and not a program that listens at that very address."""
+    family = socket.AF_INET6 if ":" in called else socket.AF_INET
+    with (
+        socket.create_server((capture, OUTBOUND_PORT), family=family) as proxy,
+        socket.create_server((called, 8080), family=family) as program,
+        socket.create_connection((called, 8080), timeout=5),
+    ):
+        proxy.setblocking(False)
+        program.setblocking(False)
+        try:
+            (proxy.accept()[0]).close()
+        except BlockingIOError:
+            (program.accept()[0]).close()
+            return False
+        return True
+
+
 def test_tcp_is_refused_while_there_is_no_proxy(network: Path) -> None:
     def call() -> int | None:
         return _error(lambda: socket.create_connection(("10.1.2.3", 8080), timeout=5))
@@ -345,6 +385,30 @@ async def test_an_application_resolves_as_it_always_does(dns: Path, applications
     assert found.pop("absent") is True
     assert found.pop("api.example.com") == ["192.0.2.1"]
     assert set(map(tuple, found.values())) == {("240.240.0.1", "fd74:756c:6c65:1::f0f0:1")}
+
+
+async def test_an_application_may_ask_for_one_ip_version_only(dns: Path, applications: Applications) -> None:
+    """And for those that its host has, as many libraries do of themselves."""
+    output = await applications.python("""
+        import json, socket, subprocess
+        found = {}
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNSPEC):
+            infos = socket.getaddrinfo("catalog", 80, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+            found[family.name] = sorted(info[4][0] for info in infos)
+        for database in ("ahosts", "ahostsv4", "ahostsv6"):
+            done = subprocess.run(["getent", database, "catalog"], capture_output=True, text=True, check=True)
+            found[database] = sorted({line.split()[0] for line in done.stdout.splitlines()})
+        print(json.dumps(found))
+    """)
+    four, six = "240.240.0.1", "fd74:756c:6c65:1::f0f0:1"
+    assert json.loads(output) == {
+        "AF_INET": [four],
+        "AF_INET6": [six],
+        "AF_UNSPEC": [four, six],
+        "ahosts": [four, six],
+        "ahostsv4": [four],
+        "ahostsv6": [six],
+    }
 
 
 # What an application may do

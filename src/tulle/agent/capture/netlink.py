@@ -56,6 +56,10 @@ _ICMP = {4: (socket.IPPROTO_ICMP, 3), 6: (socket.IPPROTO_ICMPV6, 1)}
 _REJECT_ICMPX, _ADMIN_PROHIBITED = 2, 3
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _HOOKS = {"output": 3}
+_SCOPE_HOST = 254
+# Nothing is sent from them. Programs that ask for addresses of the IP versions that this host has (AI_ADDRCONFIG) would
+# get none: 127.0.0.1 and ::1 do not count there. Source: glibc, sysdeps/unix/sysv/linux/check_pf.c.
+_SECOND_ADDRESSES = ((socket.AF_INET, "127.0.0.2", 8), (socket.AF_INET6, "fd74:756c:6c65::2", 128))
 _UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _IPV6_OFF = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
 
@@ -81,12 +85,21 @@ def route_everything_to_loopback() -> None:
         _IPV6_OFF.write_text("0")
     with IPRoute() as route:
         route.link("set", index=_LOOPBACK_INDEX, state="up")
-        families = [(socket.AF_INET, "0.0.0.0/0", "127.0.0.1")]
-        if has_ipv6():
-            families.append((socket.AF_INET6, "::/0", "::1"))
-        for family, everything, source in families:
+        everywhere = [(socket.AF_INET, "0.0.0.0/0", "127.0.0.1"), (socket.AF_INET6, "::/0", "::1")]
+        versions = len(everywhere) if has_ipv6() else 1
+        for family, address, length in _SECOND_ADDRESSES[:versions]:
+            route.addr(
+                "add", index=_LOOPBACK_INDEX, family=family, address=address, prefixlen=length, scope=_SCOPE_HOST
+            )
+        for family, everything, source in everywhere[:versions]:
             route.route(
-                "add", family=family, dst=everything, type=_RTN_LOCAL, scope=254, oif=_LOOPBACK_INDEX, prefsrc=source
+                "add",
+                family=family,
+                dst=everything,
+                type=_RTN_LOCAL,
+                scope=_SCOPE_HOST,
+                oif=_LOOPBACK_INDEX,
+                prefsrc=source,
             )
 
 
