@@ -1,6 +1,7 @@
 """A stream as its host sees it, without a client behind it: says who it is and remembers what it was told."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from envoy.config.core.v3 import base_pb2
 
@@ -8,9 +9,14 @@ from tulle.stream.peer import Peer
 
 
 class FakeStream:
-    def __init__(self, node_id: str, spiffe_id: str | None = "spiffe://tulle.local/tulle/node/n1") -> None:
+    def __init__(
+        self,
+        node_id: str,
+        spiffe_id: str | None = "spiffe://tulle.local/tulle/node/n1",
+        expires: datetime | None = None,
+    ) -> None:
         self.node = base_pb2.Node(id=node_id)
-        self.peer = Peer("ipv4:127.0.0.1:1", spiffe_id)
+        self.peer = Peer("ipv4:127.0.0.1:1", spiffe_id, expires)
         self.in_sync = True
         self.names: dict[str, set[str]] = {}
         self.versions: dict[str, dict[str, str]] = {}

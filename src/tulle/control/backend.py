@@ -20,6 +20,7 @@ from tulle.model.names import AgentId, ObjectRef, ProxyId
 from tulle.model.problem import Problem
 from tulle.store.protocol import Store
 from tulle.stream import WILDCARD
+from tulle.stream.peer import Peer
 from tulle.stream.server import Stream
 from tulle.xds import type_urls
 from tulle.xds.resource import Resource
@@ -78,8 +79,8 @@ class ControlBackend:
     def nodes(self) -> tuple[NodeState, ...]:
         snapshot = self._refresh.snapshot
         clients = self._streams.clients()
-        connected = {c.node for c in clients if isinstance(c, AgentId)}
-        names = connected | set(snapshot.node_workloads) - {""}
+        connected = {c.node: stream.peer for c, stream in clients.items() if isinstance(c, AgentId)}
+        names = set(connected) | set(snapshot.node_workloads) - {""}
         expected = self._expected()
         return tuple(
             NodeState(
@@ -87,6 +88,7 @@ class ControlBackend:
                 connected=name in connected,
                 workloads=len(snapshot.node_workloads.get(name, ())),
                 proxies=sum(1 for p in expected if p.node == name),
+                certificate_expires=_expiry(connected.get(name)),
             )
             for name in sorted(names)
         )
@@ -136,6 +138,11 @@ class ControlBackend:
         names = stream.subscriptions(type_url)
         roots = source.roots(type_url) if WILDCARD in names else ()
         return sorted({*names, *roots} - {WILDCARD})
+
+
+def _expiry(agent: Peer | None) -> str:
+    """When the certificate that an agent's stream was opened with ends, in RFC 3339."""
+    return f"{agent.expires:%Y-%m-%dT%H:%M:%SZ}" if agent is not None and agent.expires is not None else ""
 
 
 def _shown(resource: Resource) -> XdsResource:

@@ -5,19 +5,24 @@ holders of a certificate with exactly one SPIFFE ID. Anything else is nobody.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
+from cryptography import x509
 from msgspec import Struct
 
 # URI names only: the property with all alternative names does not say which of them is a DNS name.
 _URI_NAMES = "peer_uri"
+_CERTIFICATE = "x509_pem_cert"
 _SPIFFE_SCHEME = "spiffe://"
 
 
 class Peer(Struct, frozen=True):
-    """`spiffe_id` is that of the client certificate, or None over a unix socket. `address` is for people to read."""
+    """`spiffe_id` is that of the client certificate, or None over a unix socket; `expires` is when the certificate
+    does, where that is known. `address` is for people to read."""
 
     address: str
     spiffe_id: str | None
+    expires: datetime | None = None
 
 
 def peer_of(address: str, auth_context: Mapping[str, Iterable[bytes]]) -> Peer | None:
@@ -31,4 +36,13 @@ def peer_of(address: str, auth_context: Mapping[str, Iterable[bytes]]) -> Peer |
     if len(uris) != 1:
         return None
     spiffe_id = uris[0].decode("ascii", "replace")
-    return Peer(address, spiffe_id) if spiffe_id.startswith(_SPIFFE_SCHEME) else None
+    if not spiffe_id.startswith(_SPIFFE_SCHEME):
+        return None
+    return Peer(address, spiffe_id, _expires(*auth_context.get(_CERTIFICATE, ())))
+
+
+def _expires(*pem: bytes) -> datetime | None:
+    try:
+        return x509.load_pem_x509_certificate(b"".join(pem)).not_valid_after_utc
+    except ValueError:
+        return None

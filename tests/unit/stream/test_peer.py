@@ -20,6 +20,11 @@ def test_a_certificate_with_one_spiffe_id_is_its_holder() -> None:
     assert peer_of("ipv4:127.0.0.1:1", {"peer_uri": [ALICE]}) == Peer("ipv4:127.0.0.1:1", ALICE.decode())
 
 
+def test_a_certificate_that_cannot_be_read_ends_at_no_known_time() -> None:
+    peer = peer_of("ipv4:127.0.0.1:1", {"peer_uri": [ALICE], "x509_pem_cert": [b"nonsense"]})
+    assert peer == Peer("ipv4:127.0.0.1:1", ALICE.decode(), None)
+
+
 @pytest.mark.parametrize("uris", [[], [ALICE, b"spiffe://example.org/b"], [ALICE, ALICE], [b"https://example.org"]])
 def test_anything_else_is_nobody(uris: list[bytes]) -> None:
     assert peer_of("ipv4:127.0.0.1:1", {"peer_uri": uris}) is None

@@ -269,6 +269,7 @@ class TestMutualTls:
             await call.read()
             (stream,) = host.streams
             assert stream.peer.spiffe_id == SPIFFE_ID
+            assert stream.peer.expires == authority.expires
 
     @pytest.mark.parametrize("uris", [[], ["https://example.org/a"], [SPIFFE_ID, "spiffe://example.org/b"]])
     async def test_a_certificate_without_exactly_one_spiffe_id_is_nobody(self, host: FakeHost, uris: list[str]) -> None:
@@ -292,6 +293,7 @@ class Authority:
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
+        self.expires = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(hours=1)
         self.certificate = self._sign(self._key, None)
 
     @asynccontextmanager
@@ -336,7 +338,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(minutes=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_after(self.expires)
             .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
         )
         if names is not None:
