@@ -50,8 +50,9 @@ def agent(
 
     \b
     Examples:
-      tulle token create --node worker-1 --service-account 'shop/*' > token && chmod 600 token
-      tulle agent --node worker-1 --address 10.0.0.2 --control-plane 10.0.0.1:15012 --token-file token
+      tulle token create --node worker-1 --service-account 'shop/*' --out token
+      tulle agent --node worker-1 --address 10.0.0.2 \\
+          --control-plane 10.0.0.1:15012 --token-file token
     """
     keep_private()
     log_to(None)

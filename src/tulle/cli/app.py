@@ -6,6 +6,7 @@ A command's module is imported when it runs, so that `tulle --help` and `tulle e
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Mapping
@@ -40,7 +41,22 @@ class LazyCommand(TyperCommand):
         self, info_name: str | None, args: list[str], parent: Context | None = None, **extra: Any
     ) -> Context:
         app: typer.Typer = importlib.import_module(self._entry.module).app
-        return get_command(app).make_context(info_name, args, parent, **extra)
+        return with_flowing_help(get_command(app)).make_context(info_name, args, parent, **extra)
+
+
+def with_flowing_help(command: Command) -> Command:
+    """The command, with paragraphs of its help that fit any terminal: one line each, whatever lines the source has.
+    Those that \\b marks keep theirs, without the mark, which would be printed."""
+    first, *others = (
+        text.removeprefix("\b\n") if text.startswith("\b") else text.replace("\n", " ")
+        for text in inspect.cleandoc(command.help or "").split("\n\n")
+    )
+    # The empty line more is for typer, which takes away what all lines of the rest but its first are indented by.
+    command.help = "\n\n".join((f"{first}\n" if others else first, *others))
+    if isinstance(command, TyperGroup):
+        for member in command.commands.values():
+            with_flowing_help(member)
+    return command
 
 
 class Commands(TyperGroup):

@@ -39,7 +39,7 @@ def run(
 
     \b
     Examples:
-      tulle run -n shop --service-account web -l app=web --port http=8080 -- ./web --listen :8080
+      tulle run -n shop --service-account web -l app=web --port http=8080 -- ./web
       tulle run -- curl -s http://catalog.shop:8080/items
     """
     request = Join(

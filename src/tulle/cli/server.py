@@ -46,7 +46,8 @@ def server(
     Examples:
       tulle server
       tulle server --xds-address 10.0.0.1:15012 --enrolment-address 10.0.0.1:15011
-      tulle server --api-address 10.0.0.1:8443 --api-certificate api.pem --api-key api.key --api-token-file token
+      tulle server --api-address 10.0.0.1:8443 --api-token-file token \\
+          --api-certificate api.pem --api-key api.key
     """
     keep_private()
     log_to(None)

@@ -45,7 +45,7 @@ def create(
     \b
     Examples:
       tulle token create --node web-1 --service-account shop/web --out web-1.token
-      tulle token create --node web-1 --ttl 10m | ssh web-1 'umask 077; cat > /etc/tulle/join.token'
+      tulle token create --node web-1 | ssh web-1 'umask 077; cat > token'
     """
     body = msgspec.json.encode(TokenRequest(node, tuple(accounts or ()), ttl))
     made = connect(server, token_file, ca_file).post("/v1/tokens", body, Token)

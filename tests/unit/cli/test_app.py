@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
+from typer import rich_utils
 from typer.testing import CliRunner
 
 from tulle.cli.app import app
@@ -43,3 +45,20 @@ def test_every_command_has_help(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0, result.output
     assert f"tulle {name}" in result.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", [*(entry.name for entry in ENTRIES), "token create"])
+def test_help_fills_a_terminal_and_breaks_no_example(
+    command: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rich_utils, "MAX_WIDTH", columns)
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+    description = [line.removeprefix(" ").rstrip() for line in result.stdout.partition("\u256d")[0].splitlines()]
+    assert all(line.isprintable() for line in description)
+    prose, _, examples = "\n".join(description).partition("Examples:\n")
+    for line, following in pairwise(prose.splitlines()):
+        if line and following:
+            assert len(f"{line} {following.split()[0]}") > columns - 2, f"{line!r} breaks early"
+    for line in examples.rstrip().splitlines():
+        assert line.startswith("  "), f"{line!r} is the rest of another line"
