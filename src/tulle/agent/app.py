@@ -103,7 +103,9 @@ class Agent:
             shutil.rmtree(cache_dir, ignore_errors=True)
         make_private_directory(cache_dir)
         self.relay = Relay(cache_dir, upstream, secrets)
-        self.feed = NodeFeed(settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream)
+        self.feed = NodeFeed(
+            settings.node, str(AgentId(settings.node)), cache_dir / "node.xds", upstream, opened=self.roster.tell_again
+        )
         self.namespaces = Namespaces(paths.run_dir)
         self._dns = DnsSettings(HostServers())
         if (view := self.feed.view) is not None:

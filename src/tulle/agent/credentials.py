@@ -22,6 +22,7 @@ from tulle.stream.client import CLIENT_OPTIONS
 
 log = logging.getLogger(__name__)
 
+_LONGEST_WAIT = timedelta(seconds=5)
 _LONGEST_SLEEP = timedelta(minutes=1)
 """The wall clock may be set while the task sleeps, or the host suspended."""
 
@@ -61,11 +62,11 @@ class Credentials:
         now: Callable[[], datetime] = real_now,
         jitter: Callable[[], float] = real_jitter,
     ) -> Self:
-        """Those that are kept, where they are in time; else those that a join token gives. `read_token` is called
-        only then. Raises what it raises, and IdentityError and OSError."""
+        """Those that are kept, where they are in time; else those that a join token gives, as soon as the control plane
+        is there. `read_token` is called only then. Raises what it raises, and IdentityError and OSError."""
         kept = load(directory, node)
         if kept is None or kept.svid.not_after <= now():
-            kept = await enrol(read_token(), enrolment_address, node.node)
+            kept = await _enrolled(read_token(), enrolment_address, node.node, jitter)
             save(kept, directory)
         return cls(kept, directory, address, now, jitter)
 
@@ -111,3 +112,16 @@ class Credentials:
     def _half_life(self) -> datetime:
         svid = self._credentials.svid
         return next_rotation(svid.not_before, svid.not_after, self._jitter())
+
+
+async def _enrolled(token: JoinToken, address: str, node: str, jitter: Callable[[], float]) -> NodeCredentials:
+    """Waits for a control plane that is not there: a host and what it needs may start in any order."""
+    failures = 0
+    while True:
+        try:
+            return await enrol(token, address, node)
+        except Unavailable as error:
+            failures += 1
+            wait = min(backoff(failures, jitter()), _LONGEST_WAIT)
+            log.warning("this host is no node yet, tried again in %.1f s: %s", wait.total_seconds(), error)
+            await asyncio.sleep(wait.total_seconds())

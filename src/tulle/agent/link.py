@@ -26,10 +26,17 @@ class UpstreamSettings(Struct, frozen=True):
 
 
 class Link:
-    """One client of the control plane, `node`, with its cache at `path`. `tell` hears what may have changed."""
+    """One client of the control plane, `node`, with its cache at `path`. `tell` hears what may have changed, `opened`
+    of every new stream to the control plane."""
 
     def __init__(
-        self, node: str, path: Path, settings: UpstreamSettings, tell: Callable[[Changed], None], fallback: Fallback
+        self,
+        node: str,
+        path: Path,
+        settings: UpstreamSettings,
+        tell: Callable[[Changed], None],
+        fallback: Fallback,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
         self._file = CacheFile(path)
         contents, self.problem = self._file.load()
@@ -37,6 +44,7 @@ class Link:
         self._writer = WriteBehind(self._file, self.state.contents)
         self._upstream = Upstream(node, settings.channel, self, settings.jitter, settings.times)
         self._tell = tell
+        self.opened = opened
         self.carry_out(self.state.wishes())
 
     @property

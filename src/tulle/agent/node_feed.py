@@ -6,7 +6,7 @@ answered.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -30,12 +30,18 @@ def _away(type_url: str, name: str) -> Absent | Pending:
 
 class NodeFeed:
     """The feed of `node`, whose agent speaks as `node_id` on its stream. `lookup_limit`: seconds that a look-up may
-    wait for the control plane."""
+    wait for the control plane. `opened` hears of every new stream to it."""
 
     def __init__(
-        self, node: str, node_id: str, path: Path, upstream: UpstreamSettings, lookup_limit: float = 2
+        self,
+        node: str,
+        node_id: str,
+        path: Path,
+        upstream: UpstreamSettings,
+        lookup_limit: float = 2,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
-        self._link = Link(node_id, path, upstream, self._tell, _away)
+        self._link = Link(node_id, path, upstream, self._tell, _away, opened)
         self._view_name = name_of(NodeKey(node))
         self._lookup_limit = lookup_limit
         self._view_changed = asyncio.Event()

@@ -97,6 +97,11 @@ class Roster:
         if self._records.pop(name, None) is not None:
             self._write()
 
+    def tell_again(self) -> None:
+        """Counts as a change: whoever was told of the records may have forgotten them."""
+        self.version += 1
+        self._wake()
+
     async def changed(self, since: int) -> int:
         """Waits until `version` differs from `since`; returns it."""
         while self.version == since:
@@ -108,6 +113,9 @@ class Roster:
     def _write(self) -> None:
         self.version += 1
         write_private(self._file, msgspec.json.encode(self.records()))
+        self._wake()
+
+    def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.set()

@@ -39,6 +39,10 @@ class Conversation(Protocol):
         """The versions (by name) that a new stream need not send."""
         ...
 
+    def opened(self) -> None:
+        """There is a new stream: what the control plane was told before, it may have forgotten."""
+        ...
+
     def lost(self) -> None:
         """The stream has ended."""
         ...
@@ -66,6 +70,7 @@ class Upstream:
         self._times = times
         self.client = DeltaClient(channel, base_pb2.Node(id=node), conversation.held, jitter, times.backoff)
         self._asked = asyncio.Event()
+        self._said_lost = False
         self._missing = _Alarm(self._is_away)
         self._lasting = _Alarm(self._is_present)
 
@@ -93,9 +98,10 @@ class Upstream:
     def _hear(self, event: ClientEvent) -> None:
         match event:
             case Connected():
+                self._conversation.opened()
                 self._lasting.start(self._times.present)
             case Disconnected(code, reason):
-                _log.info("%s: no stream to the control plane: %s: %s", self._node, code, reason)
+                self._say_lost(code, reason)
                 self._lasting.stop()
                 self._missing.start(self._times.away)
                 self._conversation.lost()
@@ -103,10 +109,19 @@ class Upstream:
                 self._is_present()
                 self._conversation.received(event)
 
+    def _say_lost(self, code: str, reason: str) -> None:
+        """Once, and not again with every attempt of what may be hours."""
+        if not self._said_lost:
+            _log.warning("%s: no stream to the control plane, tried again: %s: %s", self._node, code, reason)
+        self._said_lost = True
+
     def _is_away(self) -> None:
         self._conversation.away(True)
 
     def _is_present(self) -> None:
+        if self._said_lost:
+            _log.info("%s: there is a stream to the control plane again", self._node)
+        self._said_lost = False
         self._lasting.stop()
         self._missing.stop()
         self._conversation.away(False)

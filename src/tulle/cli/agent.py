@@ -70,7 +70,7 @@ def agent(
     )
     enrolment_address = enrolment or f"{control_plane.rpartition(':')[0]}:15011"
 
-    async def main(stopping: asyncio.Event) -> int:
+    async def serve() -> None:
         credentials = await Credentials.obtain(
             NodeIdentity(trust_domain, node),
             paths.agent_dir,
@@ -78,7 +78,10 @@ def agent(
             enrolment_address,
             partial(_token, token_file),
         )
-        await until(stopping, Agent(settings, credentials).run(asyncio.Event(), asyncio.Event()))
+        await Agent(settings, credentials).run(asyncio.Event(), asyncio.Event())
+
+    async def main(stopping: asyncio.Event) -> int:
+        await until(stopping, serve())
         return 0
 
     try:

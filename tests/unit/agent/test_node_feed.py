@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -50,11 +50,11 @@ class Control:
 
 
 @contextlib.asynccontextmanager
-async def feeding(directory: Path) -> AsyncIterator[NodeFeed]:
+async def feeding(directory: Path, opened: Callable[[], None] = lambda: None) -> AsyncIterator[NodeFeed]:
     async with grpc.aio.insecure_channel(f"unix:{directory}/s", options=CLIENT_OPTIONS) as channel:
         times = UpstreamTimes(Backoff(first=0.01, limit=0.02), away=0.2, present=0.1)
         upstream = UpstreamSettings(lambda: channel, lambda: 1.0, times)
-        feed = NodeFeed("n1", "agent~n1", directory / "cache" / "node.xds", upstream, lookup_limit=30)
+        feed = NodeFeed("n1", "agent~n1", directory / "cache" / "node.xds", upstream, 30, opened)
         running = asyncio.create_task(feed.run())
         yield feed
         running.cancel()
@@ -104,3 +104,14 @@ async def test_a_name_that_appears_is_found(tmp_path: Path) -> None:
                 await asyncio.sleep(0)
         assert sorted(name for type_url, name in control.host.source.resources if type_url == NAME) == ["shop/catalog"]
     await control.stop()
+
+
+async def test_every_new_stream_is_told_of(tmp_path: Path) -> None:
+    """What the agent told the control plane may be forgotten there."""
+    control, opened = Control(tmp_path / "s"), asyncio.Event()
+    async with feeding(tmp_path, opened.set), asyncio.timeout(30):
+        for _ in range(2):
+            await control.start()
+            await opened.wait()
+            await control.stop()
+            opened.clear()

@@ -134,3 +134,13 @@ async def test_what_the_control_plane_refuses_is_known_until_it_takes_it(reporti
         reporting.roster.set_state(WEB_1.name, "Ready")
         await reporting.reporter.reported(1)
         assert reporting.reporter.refusal(WEB_1.name) is None
+
+
+async def test_a_control_plane_that_may_have_forgotten_is_told_again(reporting: Reporting) -> None:
+    async with reporting.running():
+        reporting.roster.put(WEB_1)
+        assert await reporting.reporter.reported(1)
+        before = len(reporting.control_plane.told)
+        reporting.roster.tell_again()
+        assert await reporting.reporter.reported(1)
+    assert reporting.control_plane.told[before:] == [(0, ["web-1"])]

@@ -28,6 +28,9 @@ class Heard:
     def held(self, type_url: str) -> Mapping[str, str]:
         return {}
 
+    def opened(self) -> None:
+        self.told.put_nowait("opened")
+
     def lost(self) -> None:
         pass
 
