@@ -73,7 +73,6 @@ class Mesh:
         self.xds, self.enrolment = free_port(), free_port()
         self.server: subprocess.Popen[bytes] | None = None
         self.agent: subprocess.Popen[bytes] | None = None
-        self._token: Path | None = None
         if user is not None:
             os.chown(self.directory, user, user)
             os.chown(self.out, user, user)
@@ -89,11 +88,13 @@ class Mesh:
         )
         until(self.answers, "the API answers")
 
-    def start_agent(self) -> None:
+    def start_agent(self, token: Path | None = None) -> None:
+        """A node that is none yet needs a token; it is made where the control plane is there."""
         arguments = ["agent", "--node", NODE, "--control-plane", f"127.0.0.1:{self.xds}"]
         arguments += ["--enrolment", f"127.0.0.1:{self.enrolment}", "--address", self.address]
         if not (self.state_dir / "agent" / "node.pem").exists() and self.answers():
-            arguments += ["--token-file", str(self._made_token())]
+            token = self.made_token()
+        arguments += ["--token-file", str(token)] if token else []
         self.agent = self._spawn("agent", *arguments)
 
     def kill_server(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -102,7 +103,8 @@ class Mesh:
     def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
         _end(self.agent, number)
 
-    def _made_token(self) -> Path:
+    def made_token(self) -> Path:
+        """A file with a join token for the node."""
         file = self.directory / "token"
         answer = self.api.post("/v1/tokens", json={"node": NODE, "serviceAccounts": ["steady/*"]})
         answer.raise_for_status()

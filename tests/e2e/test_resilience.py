@@ -5,12 +5,15 @@ an id, which the server writes down. Waits have limits that a slow machine keeps
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from tests.e2e.ordinary_user import NOBODY
 from tests.e2e.resilience_mesh import KINDS, Call, Mesh, kill, running, runs, until
@@ -263,3 +266,73 @@ def declare(mesh: Mesh, resource: dict[str, object]) -> None:
             await store.close()
 
     asyncio.run(write())
+
+
+def test_many_proxies_come_back_to_a_control_plane_that_restarts(mesh: Mesh) -> None:
+    crowd = 17 if mesh.mode == "sidecar" else 5  # with the caller and two servers 20 proxies, where each has its own
+    mesh.apply(app(mesh, "crowd", replicas=crowd))
+    until(lambda: len(mesh.ready("crowd")) == crowd, "the crowd is there", limit=120)
+    until(mesh.in_sync, "everything is in sync")
+    known = mesh.known()
+    with mesh.nothing_lost():
+        for _ in range(2):
+            mesh.kill_server()
+            mesh.start_server()
+            back = until(mesh.in_sync, "everything is in sync")
+    print(f"\n{len(mesh.proxies())} proxies were in sync {back:.1f} s after the API answered")
+    assert mesh.known() == mesh.processes() == known
+    mesh.api.delete("/v1/namespaces/steady/apps/crowd").raise_for_status()
+    until(lambda: not any("crowd" in name for name in mesh.applications()), "the crowd has gone")
+
+
+def test_what_the_control_plane_has_acknowledged_outlives_it() -> None:
+    mesh = Mesh("sidecar")
+    acknowledged = 0
+    try:
+        mesh.start_server()
+        mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "steady"}})
+        for _ in range(4):
+            killer = threading.Timer(0.5, mesh.kill_server)
+            killer.start()
+            with contextlib.suppress(httpx.TransportError):
+                while True:
+                    mesh.apply(service(acknowledged + 1))
+                    acknowledged += 1
+            killer.join()
+            mesh.start_server()
+            port = mesh.get("/v1/namespaces/steady/services/counted")["spec"]["ports"][0]["port"]
+            # The write under way may or may not have been made.
+            assert port in (acknowledged, acknowledged + 1)
+            acknowledged = port
+    finally:
+        mesh.close()
+    assert acknowledged > 4
+
+
+def service(port: int) -> dict[str, object]:
+    spec = {"selector": {"app": "nobody"}, "ports": [{"port": port}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "counted", "namespace": "steady"}, "spec": spec}
+
+
+def test_an_agent_may_start_before_the_control_plane() -> None:
+    mesh = Mesh("sidecar")
+    try:
+        mesh.start_server()
+        token = mesh.made_token()
+        mesh.kill_server()
+        mesh.start_agent(token)
+        until(lambda: "this host is no node yet" in mesh.log("agent"), "it says what it waits for")
+        mesh.start_server()
+        until(lambda: [n["connected"] for n in mesh.get("/v1/nodes")["items"]] == [True], "it has joined")
+        mesh.kill_server()
+        mesh.kill_agent()
+        for cache in (mesh.state_dir / "agent" / "cache").iterdir():
+            cache.unlink()
+        mesh.start_agent()
+        until(lambda: mesh.log("agent").count("no stream to the control plane") > 1, "it says what it waits for")
+        assert mesh.agent_answers()
+        mesh.start_server()
+        until(lambda: [n["connected"] for n in mesh.get("/v1/nodes")["items"]] == [True], "it is back")
+        mesh.kill_agent(signal.SIGTERM)
+    finally:
+        mesh.close()
