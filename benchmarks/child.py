@@ -49,7 +49,9 @@ def running(
             process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                # What was not sent to a process that has ended is of no use any more.
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -27,8 +27,9 @@ class Counted(Struct, frozen=True):
 class Client:
     """Where a client of some arm is, and whom it calls."""
 
-    def __init__(self, process: "Popen[str]", host: str, port: int) -> None:
+    def __init__(self, process: "Popen[str]", host: str, port: int, log: Path) -> None:
         self._process = process
+        self._log = log
         self._host = host
         self._port = port
 
@@ -48,10 +49,11 @@ class Client:
         sent, answers = self._process.stdin, self._process.stdout
         if sent is None or answers is None:
             raise AssertionError("a client talks")
-        sent.write(json.dumps(list(command)) + "\n")
-        sent.flush()
+        with contextlib.suppress(BrokenPipeError):
+            sent.write(json.dumps(list(command)) + "\n")
+            sent.flush()
         line = answers.readline()
-        code, output = json.loads(line) if line else (1, "the client ended")
+        code, output = json.loads(line) if line else (1, f"its client ended: {self._log.read_text()[-2000:]}")
         if code != 0:
             raise Failed(f"{' '.join(command)} failed:\n{output}")
         return str(output)
@@ -61,7 +63,7 @@ class Client:
 def client(enter: Sequence[str], host: str, port: int, log: Path) -> Iterator[Client]:
     """`enter` is what goes before a command so that it runs where the client is."""
     with running([*enter, sys.executable, "-I", str(_INSIDE)], log, talks=True) as process:
-        yield Client(process, host, port)
+        yield Client(process, host, port, log)
 
 
 def read_wrk(printed: str) -> Counted:
