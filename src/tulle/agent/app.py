@@ -228,8 +228,8 @@ class Agent:
     def _process_settings(self) -> ProcessSettings:
         settings = self.settings
 
-        def default_user(directory: Path) -> RunAs | None:
-            return None if settings.rootless else ordinary_user(settings.invoker, directory)
+        def default_user(directory: Path, program: str, search_path: str) -> RunAs | None:
+            return None if settings.rootless else ordinary_user(settings.invoker, directory, program, search_path)
 
         return ProcessSettings(
             settings.paths.run_dir, settings.paths.log_dir, settings.hidden, settings.environment, default_user

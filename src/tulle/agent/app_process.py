@@ -1,5 +1,6 @@
 """Starts the processes of Apps in their workloads' namespaces, and finds those that an earlier agent started."""
 
+import os
 import tempfile
 from collections.abc import Callable, Container, Mapping
 from functools import partial
@@ -23,13 +24,14 @@ _LEFT_GRACE = 2.0
 
 class ProcessSettings(Struct, frozen=True):
     """`hidden` are directories that no application may see, `environment` what every one gets (its own `env` wins),
-    `default_user` says by its working directory as whom one runs that does not say so itself."""
+    `default_user` says as whom one runs that does not say so itself: by its working directory, its program and where
+    that is searched for."""
 
     run_dir: Path
     log_dir: Path
     hidden: tuple[Path, ...]
     environment: Mapping[str, str]
-    default_user: Callable[[Path], RunAs | None] = lambda _: None
+    default_user: Callable[[Path, str, str], RunAs | None] = lambda *_: None
 
 
 class AppProcess:
@@ -132,7 +134,7 @@ class AppProcesses:
     def _launch(self, name: WorkloadName, app: AppView, command: tuple[str, ...], record: Path) -> Launch:
         settings = self._settings
         directory = app.working_dir or "/"
-        user = named_user(app.run_as) if app.run_as else settings.default_user(Path(directory))
+        user = named_user(app.run_as) if app.run_as else self._default_user(app, Path(directory))
         return Launch(
             network=str(self._network(name)),
             run_dir=str(settings.run_dir),
@@ -145,3 +147,7 @@ class AppProcesses:
             environment={**settings.environment, **user_environment(user), **app.env},
             record=str(record),
         )
+
+    def _default_user(self, app: AppView, directory: Path) -> RunAs | None:
+        search_path = {**self._settings.environment, **app.env}.get("PATH", os.defpath)
+        return self._settings.default_user(directory, app.command[0], search_path)

@@ -38,9 +38,9 @@ async def serving(
     domains: Sequence[str] = ("cluster.local",),
 ) -> AsyncIterator[tuple[str, int]]:
     """Goes by the present contents of `domains`."""
+    tcp = socket.create_server(("127.0.0.1", 0))  # first: few use UDP, so its port is free there, too
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind(("127.0.0.1", 0))
-    tcp = socket.create_server(udp.getsockname())
+    udp.bind(tcp.getsockname())
     for bound in (udp, tcp):
         bound.setblocking(False)
     address = udp.getsockname()
