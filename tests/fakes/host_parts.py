@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from tulle.agent.errors import AdminError
 from tulle.agent.host import Host, HostSettings
 from tulle.agent.mesh_ports import MeshPorts
-from tulle.agent.roster import Roster
+from tulle.agent.roster import Record, Roster
 from tulle.identity.secret import Secret
 from tulle.identity.svid import Svid
 from tulle.model.names import ProxyId, SpiffeId, WorkloadName
@@ -29,6 +30,8 @@ class FakeHostParts:
         self.refusals: dict[WorkloadName, Problem] = {}
         self.certified = True
         self.listening = True
+        self.taken: set[int] = set()
+        self.silent_admin = 0
         self.identities: Mapping[SpiffeId, WorkloadName] = {}
         self.proxies: frozenset[ProxyId] = frozenset()
 
@@ -43,6 +46,7 @@ class FakeHostParts:
             FakeProxies(self),
             MeshPorts(lambda _: True),
             self.accepts,
+            self.listens,
         )
 
     def step(self, name: str) -> None:
@@ -83,6 +87,15 @@ class FakeHostParts:
     async def accepts(self, network: Path | None, address: str, port: int) -> bool:
         self.step(f"dial {network.name if network else 'host'} {address}:{port}")
         return self.listening
+
+    # What the proxy says of its listeners
+
+    async def listens(self, record: Record) -> bool:
+        self.step(f"ask {record.name.name}'s proxy for {record.mesh_port}")
+        if self.silent_admin:
+            self.silent_admin -= 1
+            raise AdminError("no answer")
+        return record.mesh_port not in self.taken
 
 
 class FakeNames:

@@ -34,7 +34,7 @@ from tulle.agent.mesh_ports import MESH_PORTS, MeshPorts, can_be_bound
 from tulle.agent.name_servers import NameServers
 from tulle.agent.node_feed import NodeFeed
 from tulle.agent.proxy_directory import ProxyDirectory
-from tulle.agent.reach import accepts, application_accepts
+from tulle.agent.reach import accepts, application_accepts, proxy_listens
 from tulle.agent.relay import Relay
 from tulle.agent.report import Reporter
 from tulle.agent.roster import Record, Roster
@@ -150,6 +150,7 @@ class Agent:
             self,
             self._mesh_ports(),
             accepts,
+            partial(proxy_listens, settings.paths.run_dir, settings.node),
         )
         processes = AppProcesses(self._process_settings(), self.namespaces.path, lambda: self._dns.search_domain)
         applications = Applications(host, processes)

@@ -4,12 +4,15 @@ The admin interface is on no network; only who may open a socket of mode 0600 in
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import msgspec
 from msgspec import Struct
 
 from tulle.agent.errors import AdminError
+
+Answer = TypeVar("Answer")
 
 
 class EnvoyNode(Struct, frozen=True):
@@ -24,6 +27,26 @@ class ServerInfo(Struct, frozen=True):
     node: EnvoyNode = EnvoyNode()
 
 
+class SocketAddress(Struct, frozen=True):
+    address: str = ""
+    port_value: int = 0
+
+
+class LocalAddress(Struct, frozen=True):
+    socket_address: SocketAddress = SocketAddress()
+
+
+class ListenerStatus(Struct, frozen=True):
+    """One of Envoy's /listeners: those that listen now, without those that could not."""
+
+    name: str
+    local_address: LocalAddress = LocalAddress()
+
+
+class _Listeners(Struct, frozen=True):
+    listener_statuses: tuple[ListenerStatus, ...] = ()
+
+
 class EnvoyAdmin:
     """Asks and orders; every call has a limit of `timeout` seconds and raises AdminError where it fails."""
 
@@ -32,11 +55,12 @@ class EnvoyAdmin:
         self._timeout = timeout
 
     async def server_info(self) -> ServerInfo:
-        body = await self._call("GET", "/server_info")
-        try:
-            return msgspec.json.decode(body, type=ServerInfo)
-        except msgspec.MsgspecError as error:
-            raise AdminError(f"{self._socket} does not answer as an Envoy: {error}") from error
+        return await self._get("/server_info", ServerInfo)
+
+    async def listening_ports(self) -> dict[str, int]:
+        """The ports of the listeners that listen, by name; of one with several addresses the first."""
+        found = await self._get("/listeners?format=json", _Listeners)
+        return {each.name: each.local_address.socket_address.port_value for each in found.listener_statuses}
 
     async def drain(self) -> None:
         """Sends clients elsewhere (`connection: close`, GOAWAY), then stops listening; the process stays."""
@@ -51,6 +75,13 @@ class EnvoyAdmin:
             if not name.startswith("listener.admin.") and ".worker_" not in name
         ]
         return sum(counts) if counts else None
+
+    async def _get(self, path: str, answer: type[Answer]) -> Answer:
+        body = await self._call("GET", path)
+        try:
+            return msgspec.json.decode(body, type=answer)
+        except msgspec.MsgspecError as error:
+            raise AdminError(f"{self._socket} does not answer as an Envoy: {error}") from error
 
     async def _call(self, method: str, path: str) -> bytes:
         transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)

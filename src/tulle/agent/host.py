@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tulle.agent.capture.rules import OUTBOUND_PORT
-from tulle.agent.errors import AgentError
+from tulle.agent.errors import AdminError, AgentError
 from tulle.agent.mesh_ports import MeshPorts
-from tulle.agent.reach import Accepts
+from tulle.agent.reach import Accepts, Listens
 from tulle.agent.roster import Record, Roster
 from tulle.identity.svid import Svid
 from tulle.model.names import ProxyId, SpiffeId, WorkloadName
@@ -25,10 +26,15 @@ log = logging.getLogger(__name__)
 
 _LOOPBACK = "127.0.0.1"
 _PAUSE = 0.05
+_PORT_TRIES = 5
 
 
 class NotAdmitted(AgentError):
     """A workload could not be brought into the mesh; the message says at which step."""
+
+
+class PortTaken(AgentError):
+    """Somebody else listens where a workload's proxy should."""
 
 
 class Admission(Struct, frozen=True):
@@ -124,6 +130,7 @@ class Host:
         proxies: Proxies,
         ports: MeshPorts,
         accepts: Accepts,
+        listens: Listens,
     ) -> None:
         self.settings = settings
         self.roster = roster
@@ -134,6 +141,7 @@ class Host:
         self._proxies = proxies
         self._ports = ports
         self._accepts = accepts
+        self._listens = listens
 
     async def admit(self, admission: Admission) -> Record:
         """Returns once the workload is in the mesh, its application not yet started. Raises NotAdmitted; then
@@ -176,6 +184,18 @@ class Host:
             ports=admission.ports,
             labels=admission.labels,
         )
+        for _ in range(_PORT_TRIES):
+            try:
+                await self._serve(record)
+            except PortTaken as error:
+                log.warning("%s has another mesh port now: %s", record.name, error)
+                record = replace(record, mesh_port=self._mesh_port())
+            else:
+                return record
+        raise AgentError(f"{_PORT_TRIES} mesh ports in turn were taken by others while they were tried")
+
+    async def _serve(self, record: Record) -> None:
+        """Returns once the workload's proxy serves it. Raises PortTaken."""
         self.roster.put(record)
         await self._reports.reported(self.settings.ready)
         if (refusal := self._reports.refusal(record.name)) is not None:
@@ -183,7 +203,6 @@ class Host:
         self.deal()
         while not await self._is_in(record):
             await asyncio.sleep(_PAUSE)
-        return record
 
     async def adopt(self, record: Record) -> bool:
         """Takes over a workload of an earlier agent, if its namespace is still there. After the last one, `deal`."""
@@ -223,12 +242,24 @@ class Host:
         return self._ports.take({r.mesh_port for r in self.roster.records()})
 
     async def _is_in(self, record: Record) -> bool:
-        """An acknowledged listener does not accept yet: both of them have to, and there has to be a certificate."""
-        return (
+        """An acknowledged listener does not accept yet: both of them have to, and there has to be a certificate.
+
+        Raises PortTaken. A proxy whose listener cannot have its port says so in its log only, while whoever has the
+        port accepts; so the proxy is asked, after that.
+        """
+        if not (
             self._certificates.get(record.identity(self.settings.trust_domain)) is not None
             and await self._accepts(Path(record.network), _LOOPBACK, OUTBOUND_PORT)
             and await self._accepts(self.settings.proxy_network, record.address, record.mesh_port)
-        )
+        ):
+            return False
+        try:
+            listens = await self._listens(record)
+        except AdminError:
+            return False
+        if not listens:
+            raise PortTaken(f"something that is not its proxy listens at {record.address}:{record.mesh_port}")
+        return True
 
     def _missing(self, admission: Admission) -> str:
         if not self._reports.up_to_date:

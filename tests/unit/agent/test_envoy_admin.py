@@ -34,6 +34,22 @@ async def test_server_info(tmp_path: Path) -> None:
         assert requests == ["GET /server_info HTTP/1.1"]
 
 
+async def test_listening_ports(tmp_path: Path) -> None:
+    body = """{"listener_statuses": [
+      {"name": "inbound/shop/web-1",
+       "local_address": {"socket_address": {"address": "10.0.0.1", "port_value": 15100}}},
+      {"name": "outbound/shop/web-1",
+       "local_address": {"socket_address": {"address": "127.0.0.1", "port_value": 15001}},
+       "additional_local_addresses": []}
+    ]}"""
+    async with answering(tmp_path / "s", body) as requests:
+        ports = await EnvoyAdmin(tmp_path / "s", 10).listening_ports()
+        assert ports == {"inbound/shop/web-1": 15100, "outbound/shop/web-1": 15001}
+        assert requests == ["GET /listeners?format=json HTTP/1.1"]
+    async with answering(tmp_path / "t", "{}"):
+        assert await EnvoyAdmin(tmp_path / "t", 10).listening_ports() == {}
+
+
 async def test_drain_is_an_order(tmp_path: Path) -> None:
     async with answering(tmp_path / "s", "OK\n") as requests:
         await EnvoyAdmin(tmp_path / "s", 10).drain()

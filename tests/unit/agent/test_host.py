@@ -26,6 +26,7 @@ IN = [
     "want proxies",
     "dial shop~web-1 127.0.0.1:15001",
     "dial host 10.0.0.1:15100",
+    "ask web-1's proxy for 15100",
 ]
 OUT = ["report nothing", "want certificates", "want proxies", "stop names", "remove network"]
 
@@ -78,7 +79,7 @@ async def test_each_workload_has_a_mesh_port_of_its_own(host: Host) -> None:
 async def test_proxies_in_a_network_of_their_own_are_dialled_there(parts: FakeHostParts) -> None:
     host = parts.host(replace(SETTINGS, address="127.0.0.1", proxy_network=Path("/ns/node"), host_gateway="/gateway"))
     record = await host.admit(replace(ADMISSION, mode="node"))
-    assert parts.steps[-1] == "dial node 127.0.0.1:15100"
+    assert parts.steps[-2] == "dial node 127.0.0.1:15100"
     assert record.host_gateway == "/gateway"
     assert parts.proxies == {ProxyId("n1")}
 
@@ -90,6 +91,25 @@ async def test_a_failure_at_any_step_leaves_nothing(parts: FakeHostParts, host: 
         await host.admit(ADMISSION)
     assert_nothing_is_left(parts)
     assert parts.steps[-len(OUT) :] == OUT
+
+
+async def test_a_mesh_port_that_somebody_else_has_is_given_up(parts: FakeHostParts, host: Host) -> None:
+    parts.taken = {15100, 15101}
+    record = await host.admit(ADMISSION)
+    assert record.mesh_port == 15102
+    assert parts.roster.records() == (record,)
+
+
+async def test_mesh_ports_are_not_tried_for_ever(parts: FakeHostParts, host: Host) -> None:
+    parts.taken = set(range(15100, 15900))
+    with pytest.raises(NotAdmitted, match="5 mesh ports in turn were taken"):
+        await host.admit(ADMISSION)
+    assert_nothing_is_left(parts)
+
+
+async def test_a_proxy_that_does_not_answer_yet_is_asked_again(parts: FakeHostParts, host: Host) -> None:
+    parts.silent_admin = 3
+    assert (await host.admit(ADMISSION)).mesh_port == 15100
 
 
 async def test_without_a_network_there_is_nothing_to_discard(parts: FakeHostParts, host: Host) -> None:
