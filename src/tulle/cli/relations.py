@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from tulle.cli.columns import NONE
 from tulle.cli.overview import Overview, rejection
+from tulle.cli.unheard_ports import unheard_ports
 from tulle.model.app import App
 from tulle.model.grpc_route import GRPCRoute, GRPCRouteRule
 from tulle.model.http_route import HTTPRoute, HTTPRouteRule
@@ -32,7 +33,7 @@ def relations(state: Overview, resource: Resource) -> tuple[Relation, ...]:
     mesh = state.mesh
     match resource:
         case Service():
-            return _of_service(mesh, ServiceName(resource.metadata.namespace, resource.metadata.name))
+            return _of_service(mesh, resource)
         case HTTPRoute() | GRPCRoute() | TCPRoute():
             return _of_route(mesh, resource)
         case App():
@@ -51,11 +52,14 @@ def relations(state: Overview, resource: Resource) -> tuple[Relation, ...]:
     return ()
 
 
-def _of_service(mesh: Snapshot, name: ServiceName) -> tuple[Relation, ...]:
+def _of_service(mesh: Snapshot, service: Service) -> tuple[Relation, ...]:
+    name = ServiceName(service.metadata.namespace, service.metadata.name)
+    unheard = tuple((problem.path, problem.message, problem.hint) for problem in unheard_ports(mesh, service))
     routes = (*mesh.http_routes.get(name, ()), *mesh.tcp_routes.get(name, ()))
     return (
         _workloads("Workloads", (mesh.workloads[member] for member in mesh.members.get(name, ()))),
         Relation("Routes", ("KIND", "NAME", "NAMESPACE"), tuple((r.kind, r.name, r.namespace) for r in routes)),
+        *([Relation("Warnings", ("ABOUT", "MESSAGE", "HINT"), unheard)] if unheard else ()),
     )
 
 

@@ -42,6 +42,36 @@ def test_the_shop_has_no_problem() -> None:
     assert "no problem" in result.stdout
 
 
+def test_a_target_port_that_nobody_declares_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text(
+        """\
+apiVersion: tulle.dev/v1alpha1
+kind: App
+metadata: {name: web, namespace: shop}
+spec:
+  command: [python, web.py]
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {app: web}
+  ports:
+    - {name: http, port: 80, targetPort: 8081}
+"""
+    )
+    result = run("check", "-f", str(file))
+    assert result.exit_code == 0
+    assert result.stdout == "2 resources in 1 file, no problem, 1 warning\n"
+    assert result.stderr == (
+        f"{file}:8: Service/shop/web: spec.ports[0].targetPort: "
+        "warning: none of those that it selects declares port 8081\n"
+        "    hint: they declare 8080 (http)\n"
+    )
+
+
 def test_five_mistakes_in_one_file_are_all_printed_with_line_and_hint(tmp_path: Path) -> None:
     file = tmp_path / "five.yaml"
     file.write_text(FIVE_MISTAKES)
