@@ -64,6 +64,11 @@ class AdsSession(ABC):
                 return response
         return None
 
+    @property
+    def has_work(self) -> bool:
+        """Whether `next_response` may have something to say. If not, it returns None."""
+        return any(state.has_work or state.leaving for state in self._types.values())
+
     def take_oversized(self) -> tuple[Oversized, ...]:
         """Resources kept back because of their size since the last call."""
         taken: list[Oversized] = []

@@ -194,6 +194,8 @@ class DeltaConvergence(RuleBasedStateMachine):
             self.refused.add((request.type_url, name, version))
 
     def _pull(self) -> None:
+        if not self.session.has_work:
+            assert self.session.next_response() is None, "it had something to say and did not say so"
         while (data := self.session.next_response()) is not None:
             received = parse(data)
             assert received.type_url not in self.unanswered, "two responses of a type in flight"
