@@ -51,13 +51,13 @@ ROOT = User("root", 0)
 ORDINARY = User("user", NOBODY if os.geteuid() == 0 else os.geteuid())
 
 
-def until(condition: Callable[[], T], what: str, limit: float = LIMIT) -> T:
+def until(condition: Callable[[], T], what: str, limit: float = LIMIT, pause: float = 0.1) -> T:
     """What `condition` gives once it is true."""
     deadline = time.monotonic() + limit
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit:.0f} s: {what}")
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 

@@ -1,5 +1,6 @@
 """`tulle up` from start to end: what it refuses, when it ends and how, and that nothing of it stays."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.live import Installation, echo_app, manifest, service, until
+
+from tulle.agent.mesh_ports import MESH_PORTS
 
 pytestmark = pytest.mark.e2e
 
@@ -60,6 +63,33 @@ def test_what_a_killed_one_left_the_next_one_cleans(anybody: Installation) -> No
     anybody.note()
     assert up.stop() == 0
     anybody.assert_nothing_left()
+
+
+def test_a_mesh_port_that_somebody_else_took_is_given_up(bare: Installation) -> None:
+    """Somebody listens there after the port was chosen and before the proxy does: nobody may be sent to them."""
+    if bare.user.uid != 0:
+        pytest.skip("an ordinary user's proxies have a network of their own")
+    with contextlib.ExitStack() as opened:
+        bound = {port: opened.enter_context(socket.socket()) for port in MESH_PORTS}
+        for port, each in bound.items():
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):  # another mesh of this host has it
+                each.bind(("127.0.0.1", port))
+        up = bare.start("up", "-f", one(bare))
+        chosen = until(lambda: mesh_ports(bare), "a mesh port is chosen", pause=0.001)
+        for port in chosen:
+            bound[port].listen()
+        up.says("Ctrl-C stops everything")
+        assert not mesh_ports(bare) & chosen
+        assert answers(bare) == "one"
+        assert up.stop() == 0
+
+
+def mesh_ports(mesh: Installation) -> set[int]:
+    """Those that the agent has written down."""
+    with contextlib.suppress(FileNotFoundError):
+        return {record["mesh_port"] for record in json.loads((mesh.run_dir / "workloads.json").read_text())}
+    return set()
 
 
 def test_ends_with_0_after_its_time_if_all_went_well(bare: Installation) -> None:
