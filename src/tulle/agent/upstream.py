@@ -110,9 +110,9 @@ class Upstream:
                 self._conversation.received(event)
 
     def _say_lost(self, code: str, reason: str) -> None:
-        """Once, and not again with every attempt of what may be hours."""
-        if not self._said_lost:
-            _log.warning("%s: no stream to the control plane, tried again: %s: %s", self._node, code, reason)
+        """Aloud once, and not again with every attempt of what may be hours."""
+        level = logging.DEBUG if self._said_lost else logging.WARNING
+        _log.log(level, "%s: no stream to the control plane, tried again: %s: %s", self._node, code, reason)
         self._said_lost = True
 
     def _is_away(self) -> None:

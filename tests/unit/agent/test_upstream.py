@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -85,6 +86,25 @@ async def test_away_back_and_away_again(path: Path) -> None:
             assert upstream.connected
         await heard.next("away")
         assert not upstream.connected
+
+
+async def test_an_absence_is_logged_once_and_its_end_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "tulle.agent.upstream")
+
+    def levels() -> list[str]:
+        return [record.levelname for record in caplog.records if record.name == "tulle.agent.upstream"]
+
+    heard = Heard()
+    async with speaking(path, heard) as upstream:
+        upstream.client.subscribe(CLUSTER, ["a"])
+        upstream.wake()
+        async with asyncio.timeout(30):
+            while levels().count("DEBUG") < 3:
+                await asyncio.sleep(0.01)
+        async with serving(path):
+            await heard.next("received")
+    assert [level for level in levels() if level != "DEBUG"][:2] == ["WARNING", "INFO"]
+    assert levels()[0] == "WARNING"
 
 
 async def test_a_stream_that_is_refused_is_no_control_plane(path: Path) -> None:
