@@ -25,8 +25,11 @@ from tests.e2e.ordinary_user import NOBODY, python_as
 T = TypeVar("T")
 Done = subprocess.CompletedProcess[str]
 
-LIMIT = 60.0
+LIMIT = 30.0
 """Seconds after which a test has failed rather than that it is still waiting."""
+
+LONGEST = "15m"
+"""What a mesh may outlive, should its test be killed."""
 
 ECHO = str(Path(__file__).with_name("echo.py"))
 INSIDE = str(Path(__file__).with_name("inside.py"))
@@ -176,7 +179,7 @@ class Installation:
             input=stdin,
             capture_output=True,
             text=True,
-            env=self._environment() | dict(environment or {}),
+            env=self.environment | dict(environment or {}),
             cwd=self.directory,
             timeout=LIMIT * 2,
             check=False,
@@ -205,23 +208,28 @@ class Installation:
         """Starts a command that stays."""
         output = self.directory / f"{len(self._foreground)}-{arguments[0]}.out"
         command = self.user.tulle(self.directory, *arguments)
-        running = Running(command, self._environment(), output, self.directory)
+        running = Running(command, self.environment, output, self.directory)
         self._foreground.append(running)
         return running
 
     def up(self, *arguments: str) -> Running:
         """Starts `tulle up`; returns when all of its applications are ready."""
-        running = self.start("up", *arguments)
-        running.says("Ctrl-C stops everything")
+        running = self.start("up", *arguments, "--for", LONGEST)
+        running.says("ends after")
         return running
 
     def inside(self, namespace: str, name: str) -> "Client":
         """A client where a workload is."""
         arguments = ("exec", "-n", namespace, name, "--", sys.executable, "-B", INSIDE)
         command = self.user.tulle(self.directory, *arguments)
-        client = Client(command, self._environment(), self.directory)
+        client = Client(command, self.environment, self.directory)
         self._clients.append(client)
         return client
+
+    @property
+    def log(self) -> str:
+        """What `tulle up` has logged."""
+        return (self.state_dir / "up.log").read_text()
 
     def app_log(self, app: str, namespace: str) -> str:
         """What the replicas of an App have written."""
@@ -281,7 +289,9 @@ class Installation:
                 subprocess.run(["umount", "--lazy", mounted], check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _environment(self) -> dict[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What this user's commands have in their environment."""
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin",
             "HOME": str(self.directory),
