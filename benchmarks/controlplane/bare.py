@@ -29,8 +29,9 @@ class Bare:
         self._queues.add(queue)
         writing = asyncio.create_task(self._write(queue, context), name="write")
         try:
-            while await context.read() is not grpc.aio.EOF:
-                pass
+            while (request := await context.read()) is not grpc.aio.EOF:
+                if request.resource_names_subscribe:
+                    queue.put_nowait(_response(request.type_url, 0, 0))
         finally:
             self._queues.discard(queue)
             writing.cancel()
@@ -62,11 +63,16 @@ async def main(directory: Path) -> None:
     while line := await asyncio.to_thread(sys.stdin.readline):
         type_url, size = line.split()
         number += 1
-        resource = discovery_pb2.Resource(name="service", version=str(number))
-        resource.resource.value = b"x" * int(size)
-        response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=str(number), resources=[resource])
-        bare.push(response.SerializeToString())
+        bare.push(_response(type_url, number, int(size)))
     await server.stop(0)
+
+
+def _response(type_url: str, number: int, size: int) -> bytes:
+    resource = discovery_pb2.Resource(name="service", version=str(number))
+    resource.resource.value = b"x" * size
+    response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=str(number), resources=[resource])
+    serialised: bytes = response.SerializeToString()
+    return serialised
 
 
 if __name__ == "__main__":

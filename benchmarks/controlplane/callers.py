@@ -32,14 +32,13 @@ LIMIT = 60.0
 
 
 class CallerSettings(Struct, frozen=True):
-    """`tokens` of nodes that have not enrolled yet; a bare server has none and answers nothing at the start."""
+    """`tokens` lets the nodes enrol that have not yet."""
 
     directory: str
     size: Size
     port: int
     enrolment_port: int
     tokens: dict[str, str]
-    answered_at_start: bool
 
 
 class Ready(Struct, frozen=True):
@@ -85,8 +84,11 @@ class Callers:
                 self._awaited, self._moments, self._sent = line, [], 0
                 self._all.clear()
                 _say_text("waiting")
-                async with asyncio.timeout(LIMIT):
-                    await self._all.wait()
+                try:
+                    await asyncio.wait_for(self._all.wait(), LIMIT)
+                except TimeoutError as error:
+                    missing = self._settings.size.callers - len(self._moments)
+                    raise TimeoutError(f"{missing} callers were not sent what they wait for") from error
                 _say(Arrived(self._moments, self._sent))
             for stream in streams:
                 stream.cancel()
@@ -105,7 +107,7 @@ class Callers:
             yield found
 
     async def _settle(self) -> None:
-        wanted = self._settings.size.callers * _TYPES_AT_START if self._settings.answered_at_start else 0
+        wanted = self._settings.size.callers * _TYPES_AT_START
         while self._answers < wanted or time.monotonic() - self._last < _QUIET:
             await asyncio.sleep(_QUIET / 10)
 
@@ -118,6 +120,7 @@ class Callers:
             answer = discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
             await call.write(answer.SerializeToString())
             self._took(response.type_url, len(data))
+        raise EOFError(f"the server has ended the stream of caller {number}: {await call.code()}")
 
     def _took(self, type_url: str, size: int) -> None:
         self._last = time.monotonic()

@@ -95,7 +95,7 @@ def measure(at: Path, store: str, size: Size, repeats: int, advance: Callable[[s
     with _talk(module("controlplane.server", _encoded(settings)), at / "server.log") as server:
         started = server.hear_of(Started)
         cpu = counters.cpu_seconds([server.pid])
-        joining = CallerSettings(str(at), size, started.xds_port, started.enrolment_port, started.tokens, True)
+        joining = CallerSettings(str(at), size, started.xds_port, started.enrolment_port, started.tokens)
         with _talk(module("controlplane.callers", _encoded(joining)), at / "callers.log") as callers:
             ready = callers.hear_of(Ready)
             filled_cpu = counters.cpu_seconds([server.pid]) - cpu
@@ -122,7 +122,7 @@ def measure_bare(
 ) -> Propagation:
     """The floor, with as many bytes as the control plane has sent."""
     with _talk(module("controlplane.bare", str(at)), at / "bare.log") as server:
-        joining = CallerSettings(str(at), size, int(server.hear()), 0, {}, False)
+        joining = CallerSettings(str(at), size, int(server.hear()), 0, {})
         with _talk(module("controlplane.callers", _encoded(joining)), at / "callers.log") as callers:
             ready = callers.hear_of(Ready)
             changes = []
