@@ -5,10 +5,12 @@ mesh that had ended by itself.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -151,6 +153,13 @@ class Running:
         self._process.wait(LIMIT)
 
 
+class Reply(Struct, frozen=True):
+    """What the API answered; `body` is its JSON."""
+
+    status: int
+    body: Any
+
+
 class Installation:
     """A run and a state directory of a user, the commands that use them, and all that they start."""
 
@@ -194,9 +203,20 @@ class Installation:
     def apply(self, text: str, *options: str) -> str:
         return self.ok("apply", "-f", "-", *options, stdin=textwrap.dedent(text))
 
-    def objects(self, kind: str, namespace: str) -> list[dict[str, Any]]:
-        """What `tulle get` gives."""
-        found: list[dict[str, Any]] = json.loads(self.ok("get", kind, "-n", namespace, "-o", "json"))["items"]
+    def api(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """Asks the control plane itself, without the start of a command."""
+        connection = http.client.HTTPConnection("localhost", timeout=LIMIT)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.run_dir / "api.sock"))
+        with contextlib.closing(connection):
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"content-type": "application/json", **(headers or {})})
+            reply = connection.getresponse()
+            return Reply(reply.status, json.loads(reply.read() or b"null"))
+
+    def objects(self, plural: str, namespace: str) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace."""
+        found: list[dict[str, Any]] = self.api("GET", f"/v1/namespaces/{namespace}/{plural}").body["items"]
         return found
 
     def workloads(self, app: str, namespace: str, state: str = "Ready") -> set[str]:

@@ -29,6 +29,13 @@ STYLES = {
 }
 
 
+class Output(Console):
+    """Leaves it to the command's root what it means that the reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise
+
+
 def say(text: str) -> None:
     typer.echo(_harmless(text))
 
@@ -45,7 +52,7 @@ def _harmless(text: str) -> str:
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
     """Prints columns under headers. Lines are never cut: a pipe gets everything."""
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
-    console = Console(soft_wrap=True, highlight=False)
+    console = Output(soft_wrap=True, highlight=False)
     console.print(_line(headers, widths, indent, bold=True), soft_wrap=True)
     for row in rows:
         console.print(_line(row, widths, indent), soft_wrap=True)
@@ -61,7 +68,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], indent: str, bold: bool =
 
 
 def heading(title: str) -> None:
-    Console(soft_wrap=True, highlight=False).print(Text(title, style="bold"))
+    Output(soft_wrap=True, highlight=False).print(Text(title, style="bold"))
 
 
 def print_json(value: object) -> None:

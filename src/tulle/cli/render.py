@@ -140,4 +140,5 @@ def _document(resource: Resource) -> object:
         return json.loads(resource.body)
     descriptor = descriptor_pool.Default().FindMessageTypeByName(resource.type_url.removeprefix(type_urls.PREFIX))
     message = message_factory.GetMessageClass(descriptor).FromString(resource.body)
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+    # By way of the text: what MessageToDict makes of an `Any` is no plain dict, and YAML refuses it.
+    return json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True))

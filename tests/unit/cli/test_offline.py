@@ -154,9 +154,9 @@ def test_render_lists_names_that_it_renders() -> None:
     assert ["virtualhost", "shop/catalog:8080"] in listed
     for type_name, name in listed:
         asked = ("--proxy", name) if type_name == "proxy" else (type_name, name)
-        result = run("render", "-f", SHOP, *asked, "-o", "json")
-        assert result.exit_code == 0, (type_name, name, result.stderr)
-        assert json.loads(result.stdout)
+        results = [run("render", "-f", SHOP, *asked, "-o", encoding) for encoding in ("json", "yaml")]
+        assert [result.exit_code for result in results] == [0, 0], (type_name, name, results[1].output)
+        assert json.loads(results[0].stdout) == yaml.safe_load(results[1].stdout)
 
 
 def test_render_of_what_there_is_not_says_what_there_is() -> None:
