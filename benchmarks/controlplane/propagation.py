@@ -27,6 +27,7 @@ Kind: TypeAlias = Literal["endpoints", "route"]
 KINDS: tuple[Kind, ...] = ("endpoints", "route")
 _TYPES = {"endpoints": type_urls.ENDPOINTS, "route": type_urls.VIRTUAL_HOST}
 _PAUSE = 0.05
+_DIGITS = 5
 T = TypeVar("T")
 
 
@@ -145,13 +146,13 @@ def _change(server: _Talk, callers: _Talk, kind: Kind, size: Size, write: Callab
     arrived = callers.hear_of(Arrived)
     time.sleep(_PAUSE)
     spent = counters.cpu_seconds([server.pid]) - cpu
-    arrivals = sorted(moment - began for moment in arrived.moments)
+    arrivals = sorted(round(moment - began, _DIGITS) for moment in arrived.moments)
     return Change(kind, arrivals, spent / size.callers * 1e6, arrived.sent / size.callers, [])
 
 
 def _lateness(server: _Talk) -> list[float]:
     server.say("lateness")
-    return server.hear_of(list[float])
+    return [round(late, _DIGITS) for late in server.hear_of(list[float])]
 
 
 def _object(kind: Kind, number: int) -> Resource:
