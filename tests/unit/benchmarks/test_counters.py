@@ -34,8 +34,8 @@ def test_the_share_is_of_what_passed() -> None:
     assert Busy(100, 200).since(Busy(100, 200)) == 0
 
 
-def test_cpu_time_of_this_process_grows() -> None:
+def test_this_process_can_be_read() -> None:
+    """The kernel brings its count up to date when it pleases, so it may stand still between two looks."""
     before = counters.cpu_seconds([os.getpid()])
-    sum(range(100_000))
-    assert counters.cpu_seconds([os.getpid()]) > before
+    assert counters.cpu_seconds([os.getpid()]) >= before > 0
     assert counters.memory(os.getpid()).private <= counters.memory(os.getpid()).resident
