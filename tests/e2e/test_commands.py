@@ -337,7 +337,8 @@ def test_completion_scripts(bare: Installation, shell: str) -> None:
 
 
 def test_bash_completes_commands(bare: Installation) -> None:
-    program = f"{bare.ok('completion', 'bash')}\nCOMP_WORDS=(tulle des); COMP_CWORD=1; _tulle_completion; echo ${{COMPREPLY[@]}}"
+    asked = "COMP_WORDS=(tulle des); COMP_CWORD=1; _tulle_completion tulle; echo ${COMPREPLY[@]}"
+    program = f"{bare.ok('completion', 'bash')}\n{asked}"
     bash = shutil.which("bash") or "/bin/bash"
     done = subprocess.run([bash, "-c", program], env=bare.environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["describe"], done.stderr
