@@ -58,7 +58,11 @@ def read_writes_after(connection: sqlite3.Connection, since: int) -> Sequence[tu
     compacted, revision = read_meta(connection, "compacted"), read_meta(connection, "revision")
     if not compacted <= since <= revision:
         raise Compacted(f"revision {since} is outside of what is kept, {compacted} to {revision}")
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM events WHERE revision > ? ORDER BY id", (since,))  # noqa: S608
+    # Ids grow with revisions. Said this way the index gives the order; by the id alone SQLite would read all events.
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM events WHERE revision > ? ORDER BY revision, id",  # noqa: S608
+        (since,),
+    )
     return [tuple(events) for _, events in groupby(map(_event, rows), key=lambda event: event.revision)]
 
 
