@@ -1,5 +1,6 @@
 """A mesh of separate processes (`tulle server`, `tulle agent`), each of which a test may kill, and what runs in it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -204,7 +205,10 @@ class Mesh:
 
     def applications(self) -> dict[str, ProcessIdentity]:
         """By workload."""
-        records = {p.stem: json.loads(p.read_text()) for p in self.run_dir.glob("apps/*.json")}
+        records = {}
+        for path in self.run_dir.glob("apps/*.json"):
+            with contextlib.suppress(FileNotFoundError):  # it has just gone
+                records[path.stem] = json.loads(path.read_text())
         return {name: ProcessIdentity(**r["process"]) for name, r in records.items()}
 
     def processes(self) -> list[int]:

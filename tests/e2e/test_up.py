@@ -61,7 +61,11 @@ def test_what_a_killed_one_left_the_next_one_cleans(anybody: Installation) -> No
     assert answers(anybody) == "one"
     # The process that keeps an ordinary user's namespaces is taken over.
     kept = [f"process {json.loads(path.read_text())['pid']}" for path in anybody.run_dir.glob("holder.json")]
-    assert [line for line in anybody.left() if line.startswith("process")] == kept
+
+    def only_kept() -> bool:
+        return [line for line in anybody.left() if line.startswith("process")] == kept
+
+    until(only_kept, "proxies of the killed one are drained and end")
     anybody.note()
     assert up.stop() == 0
     anybody.assert_nothing_left()
