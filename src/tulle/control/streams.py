@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from tulle.control.compile import Changes, Compiler
-from tulle.control.rejections import Rejections
+from tulle.control.rejections import Client, Rejections
 from tulle.identity.errors import InvalidSpiffeId
 from tulle.identity.spiffe_id import NodeIdentity, parse
 from tulle.model.keys import (
@@ -31,7 +31,6 @@ from tulle.xds.resource import Resource
 
 log = logging.getLogger(__name__)
 
-Client: TypeAlias = ProxyId | AgentId
 OwnKey: TypeAlias = ListenerKey | LocalClusterKey | IdentitiesClusterKey | PassthroughClusterKey
 """What belongs to single workloads and goes with them, however it was asked for."""
 
