@@ -50,6 +50,7 @@ from tulle.view.types import (
     VirtualHostView,
 )
 from tulle.xds import type_urls
+from tulle.xds.limits import STREAM_WITHOUT_ROUTE
 
 pytestmark = [
     pytest.mark.e2e,
@@ -213,6 +214,13 @@ class TestHttp:
                 exchange(connection)
         finally:
             chat.close()
+
+    def test_headers_that_never_end_are_answered(self, mesh: Mesh, web: WorkloadInMesh) -> None:
+        with web.connect(HTTP_VIP, 8080) as connection:
+            connection.settimeout(LIMIT + STREAM_WITHOUT_ROUTE.total_seconds())
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: catalog")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
+            assert connection.recv(1000) == b""
 
     def test_grpc(self, mesh: Mesh, web: WorkloadInMesh) -> None:
         """HTTP/2 all the way, first request included."""
@@ -611,7 +619,7 @@ class TestMetrics:
             assert {name: mesh.stat(name) - before[name] for name in counters} == counters
         authority = mesh.http_service("counted", 8080, [catalog.endpoint(8080)], [catalog.identity])
         assert web.request(HTTP_VIP, authority).status == 200
-        assert mesh.stat("cluster.counted.shop_8080.upstream_rq_200") == 1
+        assert mesh.stat("cluster.counted.shop_8080.upstream_rq_total") == 1
 
 
 class TestChange:

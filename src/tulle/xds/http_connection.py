@@ -1,7 +1,5 @@
 """Reads the HTTP that a workload sends: one canonical request, no control by headers, nothing that nobody asked for."""
 
-from datetime import timedelta
-
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
 from envoy.config.core.v3.protocol_pb2 import Http1ProtocolOptions
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
@@ -19,8 +17,6 @@ from tulle.xds.filter_order import http_filters
 from tulle.xds.packing import extension
 from tulle.xds.sources import ads
 
-_HEADERS = timedelta(seconds=30)
-
 
 def outbound(route_config: str) -> HttpConnectionManager:
     """HTTP/1.0, HTTP/1.1 and HTTP/2 without TLS, whichever the application speaks, and WebSocket."""
@@ -28,7 +24,7 @@ def outbound(route_config: str) -> HttpConnectionManager:
         codec_type=HttpConnectionManager.AUTO,
         stat_prefix="outbound",
         rds=Rds(route_config_name=route_config, config_source=ads()),
-        http_filters=http_filters(on_demand.http_clusters(), Router(suppress_envoy_headers=True)),
+        http_filters=http_filters(on_demand.http_clusters(), _router()),
         http_protocol_options=Http1ProtocolOptions(accept_http_10=True),
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         normalize_path=BoolValue(value=True),
@@ -41,12 +37,17 @@ def outbound(route_config: str) -> HttpConnectionManager:
         generate_request_id=BoolValue(value=False),
         preserve_external_request_id=True,
         server_header_transformation=HttpConnectionManager.PASS_THROUGH,
-        request_headers_timeout=_HEADERS,
         stream_idle_timeout=limits.STREAM_WITHOUT_ROUTE,
     )
     # Present and empty: no address makes a request one of Envoy's "internal" ones, whose headers it obeys.
     manager.internal_address_config.SetInParent()
     return manager
+
+
+def _router() -> Router:
+    """Without counters and histograms per upstream and status: Envoy joins their names anew for every request, and
+    nobody reads them."""
+    return Router(suppress_envoy_headers=True, dynamic_stats=BoolValue(value=False))
 
 
 def _strip_control_headers() -> HeaderMutation:

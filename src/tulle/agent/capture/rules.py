@@ -153,11 +153,12 @@ def workload_rules(outbound_port: int = OUTBOUND_PORT, dns_port: int = DNS_PORT,
         Rule((Tcp(),), Redirect(outbound_port)),
     )
     limits = (
+        # First what there is most of.
+        Rule((Tcp(),), Accept()),
         # While the agent is away nobody listens there. An application that heard so would fail at once; this way it
         # asks again, and the next agent answers.
         *(Rule((Unreachable(version), AnsweredFrom(dns_port)), Drop()) for version in (4, 6)),
         *(Rule((loopback,), Accept()) for loopback in _LOOPBACK),
-        Rule((Tcp(),), Accept()),
         Rule((Reply(),), Accept()),
         Rule((Unreachable(4),), Accept()),
         Rule((Unreachable(6),), Accept()),
@@ -168,6 +169,6 @@ def workload_rules(outbound_port: int = OUTBOUND_PORT, dns_port: int = DNS_PORT,
         (
             # -100 is where the kernel translates destinations ("dstnat"): before the filter, which then sees loopback.
             Chain("redirect", "nat", "output", -100, redirects),
-            Chain("limit", "filter", "output", 0, limits),
+            Chain("refuse", "filter", "output", 0, limits),
         ),
     )

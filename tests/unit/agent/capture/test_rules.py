@@ -22,12 +22,12 @@ def test_tcp_goes_to_the_proxy_and_dns_to_the_agent() -> None:
 
 
 def test_everything_else_is_refused_at_once() -> None:
-    assert _texts(workload_rules(), "limit") == [
+    assert _texts(workload_rules(), "refuse") == [
+        "meta l4proto tcp accept",
         "icmp type destination-unreachable ct reply proto-src 15053 drop",
         "icmpv6 type destination-unreachable ct reply proto-src 15053 drop",
         "ip daddr 127.0.0.0/8 accept",
         "ip6 daddr ::1 accept",
-        "meta l4proto tcp accept",
         "ct direction reply accept",
         "icmp type destination-unreachable accept",
         "icmpv6 type destination-unreachable accept",
@@ -36,12 +36,12 @@ def test_everything_else_is_refused_at_once() -> None:
 
 
 def test_redirects_come_before_the_filter_sees_the_packet() -> None:
-    redirect, limit = workload_rules().chains
+    redirect, refuse = workload_rules().chains
     assert (redirect.type, redirect.hook) == ("nat", "output")
-    assert (limit.type, limit.hook) == ("filter", "output")
-    assert redirect.priority < limit.priority
-    assert limit.rules[-1].matches == ()
-    assert limit.rules[-1].verdict == Refuse()
+    assert (refuse.type, refuse.hook) == ("filter", "output")
+    assert redirect.priority < refuse.priority
+    assert refuse.rules[-1].matches == ()
+    assert refuse.rules[-1].verdict == Refuse()
 
 
 def test_an_application_that_is_a_name_server_keeps_its_port() -> None:
