@@ -115,7 +115,7 @@ def shown(stored: Stored, status: Status) -> Raw:
     if stored.revision:
         revision = str(stored.revision).encode()
         metadata["resourceVersion"] = Raw(b'"' + revision + b'"')
-        metadata["generation"] = Raw(revision)
+    metadata["generation"] = Raw(str(stored.generation).encode())
     metadata["creationTimestamp"] = Raw(msgspec.json.encode(rfc3339(stored.created)))
     fields["metadata"] = Raw(msgspec.json.encode(metadata))
     fields["status"] = Raw(msgspec.json.encode(status))

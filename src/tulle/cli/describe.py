@@ -64,6 +64,7 @@ def _head(shown: Shown) -> None:
         ("Annotations", ", ".join(f"{key}={value}" for key, value in sorted(metadata.annotations.items()))),
         ("Age", age(metadata.creation_timestamp, datetime.now(UTC))),
         ("Revision", metadata.resource_version),
+        ("Generation", str(metadata.generation or "")),
     ]
     for name, value in lines:
         if value:

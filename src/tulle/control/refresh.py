@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.control import guard
@@ -21,6 +22,13 @@ log = logging.getLogger(__name__)
 Publish = Callable[[Snapshot, frozenset[Fact]], None]
 
 
+class Fault(Struct, frozen=True):
+    """Why a stored object is not served as it is, and its generation."""
+
+    problems: tuple[Problem, ...]
+    generation: int
+
+
 class Refresh:
     """Holds the current snapshot and the problems of what the store holds.
 
@@ -33,7 +41,7 @@ class Refresh:
         self._publish = publish
         self._advanced = asyncio.Condition()
         self.snapshot: Snapshot = EMPTY
-        self.problems: dict[ObjectRef, tuple[Problem, ...]] = {}
+        self.problems: dict[ObjectRef, Fault] = {}
         self.refusal: Problem | None = None
 
     async def load(self) -> None:
@@ -80,7 +88,7 @@ class Refresh:
             try:
                 decoded[ref] = self._served(_resource(stored)) if stored else None
             except InvalidResource as error:
-                self.problems[ref] = error.problems
+                self.problems[ref] = Fault(error.problems, stored.generation if stored else 0)
                 log.error("%s: %s", ref, "; ".join(map(str, error.problems)))
                 if ref in self.snapshot.objects:
                     decoded[ref] = self.snapshot.objects[ref]
@@ -93,12 +101,14 @@ class Refresh:
             return resource
         message = f"stays {self._trust_domain}, for which the certificate authority was made"
         problem = Problem("spec.trustDomain", message, f"write {self._trust_domain}", resource=str(resource.ref))
-        self.problems[resource.ref] = (problem,)
+        self.problems[resource.ref] = Fault((problem,), resource.metadata.generation)
         return replace(resource, spec=replace(resource.spec, trust_domain=self._trust_domain))
 
 
 def _resource(stored: Stored) -> Resource:
-    """The stored object; when it was made decides between routes, so the store's time counts."""
+    """The stored object with what only the store knows: when it was made, which decides between routes, and its
+    generation, to which its conditions refer."""
     resource = decode_json(stored.body)
     created = datetime.fromtimestamp(stored.created, UTC).isoformat(timespec="microseconds")
-    return replace(resource, metadata=replace(resource.metadata, creation_timestamp=created))
+    metadata = replace(resource.metadata, creation_timestamp=created, generation=stored.generation)
+    return replace(resource, metadata=metadata)

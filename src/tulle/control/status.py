@@ -45,9 +45,10 @@ class Statuses:
         self._rejections = rejections
 
     def of(self, ref: ObjectRef) -> Status:
-        problems = self._refresh.problems.get(ref)
-        if problems:
-            return Status((Condition(ACCEPTED, "False", REASON_INVALID, "; ".join(map(str, problems))),))
+        fault = self._refresh.problems.get(ref)
+        if fault is not None:
+            message = "; ".join(map(str, fault.problems))
+            return Status((Condition(ACCEPTED, "False", REASON_INVALID, message, fault.generation),))
         resource = self._refresh.snapshot.objects.get(ref)
         if resource is None:
             return Status()

@@ -10,13 +10,15 @@ from tulle.model.names import ObjectRef
 
 class Stored(Struct, frozen=True, gc=False):
     """An object as stored. `body` is its JSON; `revision` that of the write that made this version (from 1),
-    `created` and `updated` are Unix times in seconds."""
+    `created` and `updated` are Unix times in seconds. `generation` (from 1) counts the object's changes of anything but
+    metadata and status, as Kubernetes does."""
 
     ref: ObjectRef
     body: bytes
     revision: int
     created: float
     updated: float
+    generation: int = 1
 
 
 class Put(Struct, frozen=True, gc=False):

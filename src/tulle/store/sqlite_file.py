@@ -1,6 +1,7 @@
 """Opens the file of a SqliteStore, or refuses with what to do.
 
-A store that cannot be trusted stays as it is: nothing here repairs, empties or replaces a file that exists.
+A store that cannot be trusted stays as it is: nothing here repairs, empties or replaces a file that exists. One of an
+earlier version is brought up to date when it is opened.
 """
 
 import errno
@@ -14,23 +15,34 @@ from pathlib import Path
 
 from tulle.store.protocol import Unavailable
 
-SCHEMA = 1
+SCHEMA = 2
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE objects (
     kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, api_version TEXT NOT NULL,
     body BLOB NOT NULL, revision INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
+    generation INTEGER NOT NULL,
     PRIMARY KEY (kind, namespace, name, api_version)
 ) STRICT;
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, api_version TEXT NOT NULL,
-    body BLOB, revision INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL
+    body BLOB, revision INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
+    generation INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX events_by_object ON events (kind, namespace, name, api_version, id);
 CREATE INDEX events_by_revision ON events (revision);
-INSERT INTO meta VALUES ('schema', 1), ('revision', 0), ('compacted', 0), ('compacted_id', 0);
+INSERT INTO meta VALUES ('schema', 2), ('revision', 0), ('compacted', 0), ('compacted_id', 0);
+"""
+
+# From schema 1, in which the revision stood for the generation: one that was seen must not go back.
+_FROM_1 = """
+ALTER TABLE objects ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+UPDATE objects SET generation = revision;
+UPDATE events SET generation = revision WHERE body IS NOT NULL;
+UPDATE meta SET value = 2 WHERE name = 'schema';
 """
 
 _DAMAGED = (
@@ -98,7 +110,7 @@ def open_file(path: Path) -> OpenFile:
         if stat.S_IMODE(path.stat().st_mode) != 0o600:
             path.chmod(0o600)
         writer = opened.enter_context(closing(_connect(path)))
-        _check(path, writer)
+        _bring_up_to_date(writer, _check(path, writer))
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("PRAGMA synchronous = FULL")
         reader = opened.enter_context(closing(_connect(path)))
@@ -145,7 +157,18 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
 
 
-def _check(path: Path, connection: sqlite3.Connection) -> None:
+def _bring_up_to_date(connection: sqlite3.Connection, schema: int) -> None:
+    """In one transaction: a file that cannot be changed stays as it is."""
+    if schema < SCHEMA:
+        try:
+            connection.executescript("BEGIN IMMEDIATE;" + _FROM_1 + "COMMIT;")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> int:
+    """The schema of a file that can be trusted; raises Unavailable."""
     if path.stat().st_size == 0:
         raise Unavailable(_DAMAGED.format(path=path, error="it is empty"))
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
@@ -159,3 +182,4 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise Unavailable(_DAMAGED.format(path=path, error=verdict))
+    return int(schema)

@@ -13,10 +13,10 @@ from tulle.model.names import ObjectRef
 from tulle.store.limits import Limits
 from tulle.store.protocol import Compacted, Event, Stored
 
-Row: TypeAlias = tuple[str, str, str, str, bytes | None, int, float, float]
+Row: TypeAlias = tuple[str, str, str, str, bytes | None, int, float, float, int]
 RefColumns: TypeAlias = tuple[str, str, str, str]
 
-_COLUMNS = "kind, namespace, name, api_version, body, revision, created, updated"
+_COLUMNS = "kind, namespace, name, api_version, body, revision, created, updated, generation"
 _REF = "kind = ? AND namespace = ? AND name = ? AND api_version = ?"
 _ORDER = "api_version, kind, namespace, name"
 
@@ -71,9 +71,9 @@ def write_events(connection: sqlite3.Connection, events: Sequence[Event], now: f
     gone = [_ref_columns(event.ref) for event in events if event.stored is None]
     kept = [_row(event, now) for event in events if event.stored is not None]
     connection.executemany(f"DELETE FROM objects WHERE {_REF}", gone)  # noqa: S608
-    connection.executemany(f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)  # noqa: S608
+    connection.executemany(f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", kept)  # noqa: S608
     connection.executemany(
-        f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         [_row(event, now) for event in events],
     )
     _write_meta(connection, "revision", events[0].revision)
@@ -124,12 +124,13 @@ def _ref_columns(ref: ObjectRef) -> RefColumns:
 
 def _row(event: Event, now: float) -> Row:
     if event.stored is None:
-        return (*_ref_columns(event.ref), None, event.revision, now, now)
+        return (*_ref_columns(event.ref), None, event.revision, now, now, 0)
     stored = event.stored
-    return (*_ref_columns(event.ref), stored.body, stored.revision, stored.created, stored.updated)
+    written = (stored.body, stored.revision, stored.created, stored.updated, stored.generation)
+    return (*_ref_columns(event.ref), *written)
 
 
 def _event(row: Row) -> Event:
-    kind, namespace, name, api_version, body, revision, created, updated = row
+    kind, namespace, name, api_version, body, revision, created, updated, generation = row
     ref = ObjectRef(api_version, kind, namespace, name)
-    return Event(ref, revision, None if body is None else Stored(ref, body, revision, created, updated))
+    return Event(ref, revision, None if body is None else Stored(ref, body, revision, created, updated, generation))

@@ -5,8 +5,13 @@ Pure, so that every store refuses the same writes and skips the same ones.
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from tulle.model.names import ObjectRef
 from tulle.store.protocol import Conflict, Delete, Event, NotFound, Put, Stored
+
+_OBJECT = msgspec.json.Decoder(dict[str, object])
+_NOT_DECLARED = frozenset({"metadata", "status"})
 
 
 def plan(
@@ -34,4 +39,22 @@ def _event(change: Put | Delete, stored: Stored | None, revision: int, now: floa
     if stored is not None and stored.body == change.body:
         return None
     created = stored.created if stored else now
-    return Event(change.ref, revision, Stored(change.ref, change.body, revision, created, now))
+    generation = _generation(stored, change.body)
+    return Event(change.ref, revision, Stored(change.ref, change.body, revision, created, now, generation))
+
+
+def _generation(stored: Stored | None, body: bytes) -> int:
+    """That of `body`, written over what is stored."""
+    if stored is None:
+        return 1
+    return stored.generation + (_declared(stored.body) != _declared(body))
+
+
+def _declared(body: bytes) -> object:
+    """All of an object but what is said of it: its metadata and status. A body that is no object is declared as it
+    is."""
+    try:
+        fields = _OBJECT.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return body
+    return {name: value for name, value in fields.items() if name not in _NOT_DECLARED}

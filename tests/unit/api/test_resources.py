@@ -45,6 +45,18 @@ async def test_an_object_has_what_was_sent_and_the_server_s_fields(client: httpx
     assert shown["status"]["conditions"][0]["type"] == "Accepted"
 
 
+async def test_the_generation_counts_changes_of_the_spec(client: httpx.AsyncClient) -> None:
+    await client.put("/v1/namespaces/shop/services/other", json=service("other"))
+    seen = []
+    for sent in (service(), service(labels={"tier": "front"}), service(port=81), service(port=81, generation=7)):
+        metadata = (await client.put(WEB, json=sent)).json()["metadata"]
+        seen.append((metadata["resourceVersion"], metadata["generation"]))
+    assert seen == [("2", 1), ("3", 1), ("4", 2), ("4", 2)]
+    would = (await client.put(WEB, json=service(port=82), params={"dryRun": "All"})).json()["metadata"]
+    assert would["generation"] == 3
+    assert (await client.put(WEB, json=service(port=82), headers={"If-Match": '"2"'})).status_code == 409
+
+
 async def test_what_was_read_can_be_sent_again(client: httpx.AsyncClient) -> None:
     await client.put(WEB, json=service())
     again = await client.put(WEB, json=(await client.get(WEB)).json())

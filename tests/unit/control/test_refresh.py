@@ -125,7 +125,7 @@ class TestWhatCannotBeRead:
         await world.refresh.load()
         async with world.following():
             await world.until(await world.break_(CATALOG, body))
-            assert world.refresh.problems[CATALOG.ref]
+            assert world.refresh.problems[CATALOG.ref].problems
             assert world.published.facts[-1] == frozenset()
             assert world.published.names[-1] == {"catalog"}
             await world.until(await world.write(mesh.service("catalog", [mesh.TCP])))
@@ -239,7 +239,7 @@ class TestTheTrustDomain:
         served = world.refresh.snapshot.objects[other.ref]
         assert isinstance(served, Mesh)
         assert (served.spec.trust_domain, served.spec.mode) == ("tulle.local", "node")
-        (problem,) = world.refresh.problems[other.ref]
+        (problem,) = world.refresh.problems[other.ref].problems
         assert problem.path == "spec.trustDomain"
 
     async def test_that_is_right_is_no_problem(self, world: World):

@@ -132,9 +132,27 @@ class TestWhatAProxyRefuses:
 async def test_the_generation_is_the_objects(plane: Plane):
     mirrored = HTTPRouteRule(filters=(HTTPRouteFilter("CORS"),))
     for resource in (CATALOG, mesh.app("a", node=""), mesh.http_route("r", mirrored)):
-        known = replace(resource, metadata=replace(resource.metadata, generation=7))
-        await plane.write(known)
-        assert {c.observed_generation for c in of(plane, known).values()} == {7}
+        changed = mesh.http_route("r", HTTPRouteRule()) if resource.kind == "HTTPRoute" else service_or_app(resource)
+        for declared, generation in ((resource, 1), (labelled(resource), 1), (changed, 2)):
+            await plane.write(declared)
+            assert {c.observed_generation for c in of(plane, declared).values()} == {generation}
+
+
+def labelled(resource: Resource) -> Resource:
+    # Of what a file says about it nothing counts.
+    return replace(resource, metadata=replace(resource.metadata, labels={"tier": "front"}, generation=7))
+
+
+def service_or_app(resource: Resource) -> Resource:
+    port = {"ports": ()} if resource.kind == "Service" else {"replicas": 9}
+    return replace(resource, spec=replace(resource.spec, **port))
+
+
+async def test_the_generation_of_what_cannot_be_read_is_that_of_what_is_stored(plane: Plane):
+    await plane.write(CATALOG)
+    (event,) = await plane.store.write([Put(CATALOG.ref, b'{"apiVersion":"v1","kind":"Service","x":1}')])
+    await plane.reached(event.revision)
+    assert of(plane, CATALOG)["Accepted"].observed_generation == 2
 
 
 def test_statuses_are_computed_from_what_is_there_now(plane: Plane):

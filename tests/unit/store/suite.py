@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
 import pytest
 
 from tulle.model.names import ObjectRef
@@ -69,6 +70,39 @@ class StoreSuite:
         assert first.stored and second.stored
         assert second.revision == 2
         assert second.stored.created == first.stored.created < second.stored.updated
+
+    async def test_the_generation_counts_changes_of_what_an_object_declares(self, store: Store) -> None:
+        async def written(spec: str, **labels: str) -> int:
+            body = b'{"kind":"Service","metadata":%s,"spec":%s}' % (
+                msgspec.json.encode({"labels": labels}),
+                spec.encode(),
+            )
+            (event,) = await store.write([Put(ref("a"), body)])
+            assert event.stored == await store.get(ref("a"))
+            assert event.stored is not None
+            return event.stored.generation
+
+        assert await written('{"x":1,"y":2}') == 1
+        await store.write([Put(ref("other"), b"{}")])
+        assert await written('{"x":1,"y":2}', tier="front") == 1
+        assert await written('{"y":2,"x":1}') == 1
+        assert await written('{"x":1}') == 2
+        assert await written('{"x":1,"y":2}', tier="back") == 3
+        assert [e.stored and e.stored.generation for e in await store.history(ref("a"))] == [3, 2, 1, 1, 1]
+        (would,) = await store.rehearse([Put(ref("a"), b'{"spec":{}}')])
+        assert would.stored is not None and would.stored.generation == 4
+        await store.write([Delete(ref("a"))])
+        assert await written('{"x":1}') == 1
+
+    async def test_a_status_in_a_body_is_not_declared(self, store: Store) -> None:
+        for body in (b'{"spec":{}}', b'{"spec":{},"status":{"ok":true}}'):
+            (event,) = await store.write([Put(ref("a"), body)])
+        assert event.stored is not None and event.stored.generation == 1
+
+    async def test_every_change_of_a_body_that_is_no_object_counts(self, store: Store) -> None:
+        for generation, body in enumerate((b"1", b"[]", b"\xff", b'{"spec"', b'{"spec":{}}'), start=1):
+            (event,) = await store.write([Put(ref("a"), body)])
+            assert event.stored is not None and event.stored.generation == generation
 
     async def test_one_write_has_one_revision(self, store: Store) -> None:
         await store.write([Put(ref("old"), b"")])

@@ -92,12 +92,51 @@ async def test_two_control_planes_never_share_a_file(path: Path) -> None:
 async def test_a_newer_schema_is_refused(path: Path) -> None:
     await filled(path, 1)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = 2 WHERE name = 'schema'")
+        connection.execute("UPDATE meta SET value = 3 WHERE name = 'schema'")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(Unavailable, match=r"newer Tulle \(schema 2; this one knows 1\)"):
+    with pytest.raises(Unavailable, match=r"newer Tulle \(schema 3; this one knows 2\)"):
         SqliteStore(path)
     assert path.read_bytes() == before
+
+
+def as_schema_1(path: Path) -> None:
+    """Makes the file what the version before wrote."""
+    with sqlite3.connect(path) as connection:
+        for table in ("objects", "events"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN generation")
+        connection.execute("UPDATE meta SET value = 1 WHERE name = 'schema'")
+    connection.close()
+
+
+async def test_a_file_of_the_schema_before_is_brought_up_to_date(path: Path) -> None:
+    store = SqliteStore(path)
+    for number in range(3):
+        await store.write([Put(ref("a"), b'{"spec":%d}' % number)])
+    before = await store.get(ref("a"))
+    await store.close()
+    as_schema_1(path)
+    store = SqliteStore(path)
+    # Until then the revision was shown as the generation, which must not go back.
+    assert await store.get(ref("a")) == before
+    assert before is not None and before.generation == before.revision == 3
+    assert [e.stored and e.stored.generation for e in await store.history(ref("a"))] == [3, 2, 1]
+    (event,) = await store.write([Put(ref("a"), b'{"spec":9}')])
+    assert event.stored is not None and event.stored.generation == 4
+    await store.close()
+    await SqliteStore(path).close()
+
+
+async def test_a_file_that_cannot_be_brought_up_to_date_stays_as_it_is(path: Path) -> None:
+    await filled(path, 1)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE meta SET value = 1 WHERE name = 'schema'")  # and yet it has the new columns
+    connection.close()
+    with pytest.raises(Unavailable, match="cannot be read or written"):
+        SqliteStore(path)
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (1,)
+    connection.close()
 
 
 async def test_somebody_else_s_database_is_refused(path: Path) -> None:

@@ -17,7 +17,9 @@ LIMITS = Limits(versions=3, events=1000)  # within these, both keep exactly the 
 
 refs = st.sampled_from([ref("a"), ref("b"), ref("a", namespace="art"), ref("a", "Namespace", "")])
 expectations = st.none() | st.integers(0, 6)
-changes = st.builds(Put, refs, st.sampled_from([b"1", b"2"]), expectations) | st.builds(Delete, refs, expectations)
+changes = st.builds(
+    Put, refs, st.sampled_from([b"1", b'{"spec":1}', b'{"metadata":1,"spec":1}']), expectations
+) | st.builds(Delete, refs, expectations)
 writes = st.lists(st.lists(changes, max_size=3), max_size=12)
 
 
