@@ -15,10 +15,10 @@ from benchmarks.controlplane.suite import ControlPlane
 from benchmarks.controlplane.summary import changes
 from benchmarks.dataplane.requests import CONNECTIONS
 from benchmarks.dataplane.suite import DataPlane
-from benchmarks.dataplane.testbed import ARMS, DIRECT, ENVOY, NODE, SIDECAR
+from benchmarks.dataplane.testbed import ARMS, DIRECT, ENVOY, ENVOY_TCP, NODE, SIDECAR
 from benchmarks.statistics import median, percentile
 
-_COLOURS = {DIRECT: "#9aa0a6", ENVOY: "#c77c48", SIDECAR: "#3b6ea8", NODE: "#5aa39a"}
+_COLOURS = {DIRECT: "#9aa0a6", ENVOY: "#c77c48", ENVOY_TCP: "#e0b48c", SIDECAR: "#3b6ea8", NODE: "#5aa39a"}
 _DARK = "#333333"
 _STYLE: Any = {
     "font.size": 10,

@@ -1,6 +1,7 @@
-"""Envoys that Tulle has no hand in: the upstream that everything calls, and a pair as the sidecars of other meshes.
+"""Envoys that Tulle has no hand in: the upstream that everything calls, and pairs with mutual TLS between.
 
-The pair parses HTTP on both sides with mutual TLS between, all else as Envoy does it by default.
+The client of a pair parses HTTP. So does one kind of server, as in the sidecars of other meshes; the other passes bytes
+on, which is what Tulle is built of. All else is as Envoy does it by default.
 """
 
 import json
@@ -50,13 +51,26 @@ def client(pair: Pair, files: Path) -> str:
     return _bootstrap(_listener("outbound", pair.entry, _http(_forward("server"))), [cluster])
 
 
-def server(pair: Pair, files: Path) -> str:
+def http_server(pair: Pair, files: Path) -> str:
+    return _server(pair, files, _http(_forward("application")))
+
+
+def tcp_server(pair: Pair, files: Path) -> str:
+    proxy = {
+        "@type": f"{_TYPE}.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "bench",
+        "cluster": "application",
+    }
+    return _server(pair, files, {"name": "tcp", "typed_config": proxy})
+
+
+def _server(pair: Pair, files: Path, filter_: Json) -> str:
     tls = {
         "require_client_certificate": True,
         "common_tls_context": _tls_context(files, "server", _identity("client")),
     }
     socket = _tls(f"{_TYPE}.transport_sockets.tls.v3.DownstreamTlsContext", tls)
-    listener = _listener("inbound", pair.mesh, _http(_forward("application")), socket)
+    listener = _listener("inbound", pair.mesh, filter_, socket)
     return _bootstrap(listener, [_cluster("application", pair.upstream)])
 
 

@@ -15,8 +15,9 @@ _SHARES = (0.5, 0.9, 0.99)
 _SAID = (
     "Every arm carries the same requests from one client to the same application, an Envoy that answers 100 bytes by "
     "itself. `envoy` is a pair that parses HTTP on both sides with mutual TLS between, as the sidecars of other meshes "
-    "do, with nothing added and no capture of traffic. The arms of Tulle run as `tulle up` runs them, captured: HTTP "
-    "is parsed at the client only.",
+    "do, with nothing added and no capture of traffic; `envoy, TCP in` is the same but for its server, which passes "
+    "bytes on. The arms of Tulle run as `tulle up` runs them, captured and confined: HTTP is parsed at the client "
+    "only. What they take beyond `envoy, TCP in` is Tulle's own.",
     "Blocks of all arms alternate in random order. CPU is that of the proxies on the way, by the kernel's count; "
     "ratios are taken within a round, medians over rounds, with 95 % intervals. The whole machine's time per request "
     "(client, application and everything else that runs) stands beside it.",

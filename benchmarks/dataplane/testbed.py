@@ -23,8 +23,9 @@ from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.agent.roster import Record
 from tulle.model.names import ProxyId
 
-DIRECT, ENVOY, SIDECAR, NODE = "direct", "envoy", "tulle sidecar", "tulle node"
-ARMS = (DIRECT, ENVOY, SIDECAR, NODE)
+DIRECT, ENVOY, ENVOY_TCP, SIDECAR, NODE = "direct", "envoy", "envoy, TCP in", "tulle sidecar", "tulle node"
+ARMS = (DIRECT, ENVOY, ENVOY_TCP, SIDECAR, NODE)
+_PAIRS = {ENVOY: plain_envoy.http_server, ENVOY_TCP: plain_envoy.tcp_server}
 START = 120.0
 LOOPBACK = "127.0.0.1"
 
@@ -107,16 +108,14 @@ def arms(at: Path) -> Iterator[tuple[tuple[Arm, ...], Mesh]]:
         files.chmod(0o755)
         at.chmod(0o755)
         plain_envoy.write_certificates(files)
-        pair = plain_envoy.Pair(*_free_ports(3))
+        upstream, *ports = _free_ports(1 + 2 * len(_PAIRS))
 
         def start(name: str, config: str, port: int) -> int:
             process = stack.enter_context(running(_envoy(binary, files, name, config), at / f"{name}.log"))
             until(lambda: _accepts(port), f"{name} listens; see {at / name}.log")
             return process.pid
 
-        start("upstream", plain_envoy.upstream(pair.upstream), pair.upstream)
-        server = start("server", plain_envoy.server(pair, files), pair.mesh)
-        client = start("client", plain_envoy.client(pair, files), pair.entry)
+        start("upstream", plain_envoy.upstream(upstream), upstream)
         application = tuple(_envoy(binary, files, "application", plain_envoy.upstream(PORT)))
         running_mesh = stack.enter_context(mesh(at, MeshSettings(application)))
         sidecars = tuple(running_mesh.proxy_of("sidecar", app) for app in (CLIENT, SERVER))
@@ -124,10 +123,16 @@ def arms(at: Path) -> Iterator[tuple[tuple[Arm, ...], Mesh]]:
         def arm(name: str, enter: tuple[str, ...], host: str, port: int, proxies: tuple[int, ...]) -> Arm:
             return Arm(name, stack.enter_context(load.client(enter, host, port, at / "clients.log")), proxies)
 
+        def pair(name: str, entry: int, mesh: int) -> Arm:
+            ports = plain_envoy.Pair(entry, mesh, upstream)
+            server = start(f"{name} server", _PAIRS[name](ports, files), mesh)
+            client = start(f"{name} client", plain_envoy.client(ports, files), entry)
+            return arm(name, (), LOOPBACK, entry, (client, server))
+
         yield (
             (
-                arm(DIRECT, (), LOOPBACK, pair.upstream, ()),
-                arm(ENVOY, (), LOOPBACK, pair.entry, (client, server)),
+                arm(DIRECT, (), LOOPBACK, upstream, ()),
+                *(pair(name, *ports[2 * n : 2 * n + 2]) for n, name in enumerate(_PAIRS)),
                 arm(SIDECAR, running_mesh.enter("sidecar"), SERVER, PORT, sidecars),
                 arm(NODE, running_mesh.enter("node"), SERVER, PORT, (running_mesh.node_proxy(),)),
             ),

@@ -9,13 +9,14 @@ from benchmarks.dataplane import plain_envoy
 from tulle.agent import envoy_binary
 
 
-def test_envoy_takes_all_three(tmp_path: Path) -> None:
+def test_envoy_takes_all_of_them(tmp_path: Path) -> None:
     plain_envoy.write_certificates(tmp_path)
     pair = plain_envoy.Pair(entry=10001, mesh=10002, upstream=10003)
     configs = {
         "upstream": plain_envoy.upstream(pair.upstream),
         "client": plain_envoy.client(pair, tmp_path),
-        "server": plain_envoy.server(pair, tmp_path),
+        "HTTP server": plain_envoy.http_server(pair, tmp_path),
+        "TCP server": plain_envoy.tcp_server(pair, tmp_path),
     }
     binary = envoy_binary.find(os.environ).path
     for name, config in configs.items():
