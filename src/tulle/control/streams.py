@@ -4,7 +4,7 @@ Who asks for what is kept by key, so a change costs as much as there are clients
 """
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
@@ -97,12 +97,14 @@ class Streams:
         self._trust_domain = trust_domain
         self._is_enrolled = is_enrolled
         self._clients: dict[Stream, Client] = {}
+        self._count: Counter[Client] = Counter()  # of a client's streams: a new one may come before the old has gone
         self._asking: defaultdict[Key, set[Stream]] = defaultdict(set)
         self._asked: dict[Stream, set[Key]] = {}
 
     def open(self, stream: Stream) -> Source:
         client = self._client(stream)
         self._clients[stream] = client
+        self._count[client] += 1
         self._asked[stream] = set()
         if isinstance(client, AgentId):
             return AgentSource(self._compiler, client)
@@ -112,7 +114,9 @@ class Streams:
         client = self._clients.pop(stream)
         self._drop(stream, self._asked[stream])
         del self._asked[stream]
-        if client not in self._clients.values():
+        self._count[client] -= 1
+        if not self._count[client]:
+            del self._count[client]
             self._rejections.forget(client)
             if isinstance(client, ProxyId):
                 self._compiler.forget([client])

@@ -16,10 +16,6 @@ def next_rotation(not_before: datetime, not_after: datetime, jitter: float) -> d
     return not_before + (not_after - not_before) * (0.5 * (1 + SPREAD * jitter))
 
 
-def should_rotate(not_before: datetime, not_after: datetime, now: datetime, jitter: float) -> bool:
-    return now >= next_rotation(not_before, not_after, jitter)
-
-
 def backoff(failures: int, jitter: float) -> timedelta:
     """How long to wait after the `failures`-th failure in a row (from 1): 0.5 s, doubled each time, at most 150 s."""
     doublings = min(max(failures, 1) - 1, 16)

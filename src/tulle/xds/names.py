@@ -99,11 +99,6 @@ def key_of(type_url: str, name: str) -> Key | None:
     return None
 
 
-def route_config_of(virtual_host: str) -> str:
-    """The name of the route configuration that a virtual host of this resource name belongs to."""
-    return virtual_host.partition("/")[0]
-
-
 def tcp_cluster_pattern(client_namespace: str) -> str:
     """What Envoy expands to the name of the cluster for a captured connection's original destination."""
     return f"tcp/{client_namespace}/%DOWNSTREAM_LOCAL_ADDRESS%"

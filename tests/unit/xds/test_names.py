@@ -21,7 +21,7 @@ from tulle.model.keys import (
 )
 from tulle.model.names import ProxyId, ServiceName, ServicePort, WorkloadName, WorkloadPort
 from tulle.xds import type_urls
-from tulle.xds.names import PLACEHOLDER_AUTHORITY, key_of, name_of, route_config_of
+from tulle.xds.names import PLACEHOLDER_AUTHORITY, key_of, name_of
 
 labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?", fullmatch=True)
 names = st.lists(labels, min_size=1, max_size=3).map(".".join)
@@ -114,4 +114,3 @@ def test_almost_a_name_is_none(type_url: str, name: str) -> None:
 def test_the_placeholder_is_a_virtual_host() -> None:
     type_url, name = name_of(VirtualHostKey("shop", PLACEHOLDER_AUTHORITY))
     assert key_of(type_url, name) == VirtualHostKey("shop", PLACEHOLDER_AUTHORITY)
-    assert route_config_of(name) == "shop"
