@@ -87,7 +87,7 @@ class ProxyRelay:
         if stream is not self._stream:
             return
         if isinstance(event, Nacked):
-            _log.warning("proxy %s refused %s: %s", self.proxy, ", ".join(event.versions), event.message)
+            _log.warning("proxy %s refused %s: %s", self.proxy, event.subject, event.message)
         if event.type_url == SECRET:
             return
         state = self._link.state

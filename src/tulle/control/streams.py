@@ -130,8 +130,8 @@ class Streams:
                 self._drop(stream, set(self._keys(client, type_url, names)))
             case Acked(type_url, versions):
                 self._rejections.accepted(client, type_url, versions)
-            case Nacked(type_url, versions, message):
-                log.warning("%s refuses %s: %s", client, ", ".join(versions), message)
+            case Nacked(type_url, _, message):
+                log.warning("%s refuses %s: %s", client, event.subject, message)
                 if event.culprit is not None:
                     self._rejections.refused(client, type_url, event.culprit, message)
             case Oversized(type_url, name, _, size):

@@ -8,8 +8,10 @@ type, however much changes meanwhile.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+from envoy.service.discovery.v3 import discovery_pb2
+
 from tulle.stream.order import REFERRERS, UPSERTS_WAIT_FOR, rank
-from tulle.stream.protocol import Limits, Oversized, ProtocolError, Source
+from tulle.stream.protocol import Event, Limits, Oversized, ProtocolError, Source
 from tulle.stream.type_state import Batch, TypeState
 from tulle.xds.type_urls import CLUSTER, ENDPOINTS, LISTENER, ROUTE_CONFIG
 
@@ -155,6 +157,19 @@ class AdsSession(ABC):
             raise ProtocolError(f"more than {self._limits.types} resource types on one stream")
         self._types[state.type_url] = state
         self._types = {type_url: self._types[type_url] for type_url in sorted(self._types, key=rank)}
+
+    def _subscribe(self, state: TypeState, names: Iterable[str], unsubscribe: Iterable[str]) -> list[Event]:
+        events = state.subscribe(names, unsubscribe)
+        if sum(each.name_bytes for each in self._types.values()) > self._limits.name_bytes:
+            raise ProtocolError(f"the names of one stream take more than {self._limits.name_bytes} bytes")
+        return events
+
+    def _refusal(self, request: discovery_pb2.DeltaDiscoveryRequest | discovery_pb2.DiscoveryRequest) -> str | None:
+        """Why the client refuses the response that it answers; None where it takes it. Cut, because every name of the
+        response is looked for in it."""
+        if not request.HasField("error_detail"):
+            return None
+        return str(request.error_detail.message[: self._limits.message_length])
 
     def _check(self, type_url: str, names: Iterable[str]) -> None:
         if not type_url:

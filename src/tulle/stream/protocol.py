@@ -5,6 +5,7 @@ Sessions know neither the compiler nor the relay's cache: both are a `Source`, a
 
 from collections.abc import Mapping
 from enum import Enum
+from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -12,6 +13,7 @@ from msgspec import Struct
 from tulle.xds.resource import Resource
 
 WILDCARD: Final = "*"
+_SHOWN: Final = 5
 
 
 class Absent(Enum):
@@ -75,6 +77,13 @@ class Nacked(Struct, frozen=True):
         """The resource at fault, where the response carried only one. Others are sent again until it is found."""
         return culprit(self.versions)
 
+    @property
+    def subject(self) -> str:
+        """The names of the resources, for people to read; of many the first ones."""
+        shown = ", ".join(islice(self.versions, _SHOWN))
+        others = len(self.versions) - _SHOWN
+        return f"{shown} and {others} others" if others > 0 else shown
+
 
 def culprit(versions: Mapping[str, str | None]) -> str | None:
     """The name that made a client refuse a response of `versions`: the only one, removals left aside."""
@@ -97,13 +106,21 @@ Event: TypeAlias = Subscribed | Unsubscribed | Acked | Nacked | Oversized
 
 
 class Limits(Struct, frozen=True):
-    """What one client may ask of one stream, and how large an answer may be (bytes)."""
+    """What one client may ask of one stream, and how large an answer may be (bytes).
+
+    `subscriptions` are those of one type. `name_bytes` is what the names of all types may take in memory, those that a
+    client brings with their versions included. Of what a client says of a response that it refuses, `message_length`
+    characters are read. `streams` is how many one peer may have at a time.
+    """
 
     types: int = 32
     subscriptions: int = 100_000
     names_per_request: int = 50_000
     name_length: int = 2_048
+    name_bytes: int = 128 * 2**20
+    message_length: int = 8_192
     response_bytes: int = 3_500_000
+    streams: int = 2_000
 
 
 class ProtocolError(Exception):

@@ -5,6 +5,7 @@ many streams costs little per stream.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from uuid import uuid4
@@ -114,7 +115,7 @@ class XdsService:
     def __init__(self, host: StreamHost, limits: Limits | None = None) -> None:
         self._host = host
         self._limits = limits or Limits()
-        self._streams: set[Stream] = set()
+        self._streams: Counter[str | None] = Counter()  # by the peer's SPIFFE ID
 
     @property
     def handler(self) -> grpc.GenericRpcHandler:
@@ -129,18 +130,6 @@ class XdsService:
                 ),
             },
         )
-
-    @property
-    def streams(self) -> frozenset[Stream]:
-        return frozenset(self._streams)
-
-    async def drain(self, seconds: float, spread: Callable[[], float]) -> None:
-        """Closes all streams over `seconds`, each at a moment that `spread` (0 to 1) chooses, so that clients do not
-        all come back at once."""
-        loop = asyncio.get_running_loop()
-        for stream in self._streams:
-            loop.call_later(seconds * spread(), stream.close)
-        await asyncio.sleep(seconds)
 
     async def _delta(self, _: object, context: DeltaContext) -> None:
         await self._serve(context, DeltaSession)
@@ -157,6 +146,22 @@ class XdsService:
         if peer is None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a certificate with one SPIFFE ID is needed")
             return
+        if self._streams[peer.spiffe_id] >= self._limits.streams:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._limits.streams} streams are open")
+            return
+        self._streams[peer.spiffe_id] += 1
+        try:
+            await self._converse(context, peer, session)
+        finally:
+            self._streams[peer.spiffe_id] -= 1
+            self._streams += Counter()  # forgets who has none
+
+    async def _converse(
+        self,
+        context: grpc.aio.ServicerContext[Request, bytes],
+        peer: Peer,
+        session: Callable[[Source, str, Limits], Session[Request]],
+    ) -> None:
         first = await _first_request(context)
         if first is None:
             return
@@ -166,13 +171,11 @@ class XdsService:
         except Refused as refused:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(refused))
             return
-        self._streams.add(stream)
         try:
             await stream.run(session(source, uuid4().hex[:12] + "-", self._limits), first)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
-            self._streams.discard(stream)
             self._host.closed(stream)
 
 

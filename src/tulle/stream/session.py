@@ -22,11 +22,10 @@ class DeltaSession(AdsSession):
         if first:
             self._start(self._new_state(request))
         state = self._types[request.type_url]
-        error = request.error_detail.message if request.HasField("error_detail") else None
-        events = state.settle(request.response_nonce, error)
+        events = state.settle(request.response_nonce, self._refusal(request))
         # A later request without names only answers a response.
         if first or request.resource_names_subscribe or request.resource_names_unsubscribe:
-            events += state.subscribe(request.resource_names_subscribe, request.resource_names_unsubscribe)
+            events += self._subscribe(state, request.resource_names_subscribe, request.resource_names_unsubscribe)
         if first:
             self._warm_late(state)
         return tuple(events)

@@ -63,8 +63,7 @@ class SotwSession(AdsSession):
         return nonce != last if nonce else state.in_flight
 
     def _settle(self, state: TypeState, request: discovery_pb2.DiscoveryRequest) -> list[Event]:
-        error = request.error_detail.message if request.HasField("error_detail") else None
-        events = state.settle(request.response_nonce, error)
+        events = state.settle(request.response_nonce, self._refusal(request))
         offered = self._offered.pop(state.type_url, {}) if events else {}
         accepted = self._accepted.setdefault(state.type_url, {})
         for event in events:
@@ -81,7 +80,7 @@ class SotwSession(AdsSession):
         joined, left = wanted - state.subscriptions, state.subscriptions - wanted
         if not joined and not left and not state.is_new:
             return []
-        return state.subscribe(sorted(joined), sorted(left))
+        return self._subscribe(state, sorted(joined), sorted(left))
 
     def _may_speak(self, state: TypeState) -> bool:
         """A whole set with a hole says that something does not exist: it waits until everything is known."""

@@ -13,11 +13,13 @@ from tulle.stream.protocol import (
     ABSENT,
     PENDING,
     WILDCARD,
+    Absent,
     Acked,
     Event,
     Limits,
     Nacked,
     Oversized,
+    Pending,
     ProtocolError,
     Source,
     Subscribed,
@@ -25,6 +27,9 @@ from tulle.stream.protocol import (
     culprit,
 )
 from tulle.xds.resource import Resource
+
+# What keeping a name costs beside its text: a string's head, and a place in each set and map that it may be in.
+_NAME_COST = 256
 
 
 class Batch(Struct, frozen=True):
@@ -44,7 +49,8 @@ class _Flight(Struct, frozen=True):
 class TypeState:
     """Subscriptions and versions of one type on one stream.
 
-    A version of None in what the client holds means that it was told there is no such resource.
+    A version of None in what the client holds means that it was told there is no such resource. `name_bytes` is about
+    what the names take in memory.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class TypeState:
         self.held: dict[str, str | None] = dict(held or {})
         self.leaving: set[str] = set()
         self.oversized: list[Oversized] = []
+        self.name_bytes = sum(_NAME_COST + len(name) + len(version) for name, version in (held or {}).items())
         self._limits = limits
         self._defer_removals = defer_removals
         self._splits = splits
@@ -105,6 +112,7 @@ class TypeState:
                 left.append(name)
             elif name in self.explicit:
                 self.explicit.discard(name)
+                self.name_bytes -= _NAME_COST + len(name)
                 self._forget(name)
                 if self.wildcard:
                     self._forced.add(name)
@@ -136,6 +144,7 @@ class TypeState:
                 continue
             if name not in self.explicit:
                 self.explicit.add(name)
+                self.name_bytes += _NAME_COST + len(name)
                 joined.append(name)
             self._dirty.add(name)
             if not keep_held or name not in self.held:
@@ -262,10 +271,16 @@ class TypeState:
         return batch
 
     def take_removals(self) -> Batch:
-        """The removals that had to wait."""
-        names = tuple(sorted(self.leaving))
-        self.leaving.clear()
-        return Batch((), names, dict.fromkeys(names))
+        """Removals that had to wait, as many as fit a response."""
+        names: list[str] = []
+        size = 0
+        for name in sorted(self.leaving):
+            if not self._fits(size, len(name)):
+                break
+            size += len(name)
+            names.append(name)
+        self.leaving.difference_update(names)
+        return Batch((), tuple(names), dict.fromkeys(names))
 
     def sent(self, nonce: str, batch: Batch) -> None:
         self._flight = _Flight(nonce, batch.versions, bool(batch.upserts))
@@ -292,27 +307,34 @@ class TypeState:
         versions: dict[str, str | None] = {}
         size = 0
         for position, name in enumerate(names):
-            self._dirty.discard(name)
             answer = source.get(self.type_url, name) if self.wants(name) else ABSENT
+            more = len(name) if isinstance(answer, Absent | Pending) else len(answer.wire)
+            if not self._fits(size, more):
+                self._dirty.update(names[position:])
+                break
+            self._dirty.discard(name)
             if answer is PENDING:
                 continue
             if answer is ABSENT:
                 if self._removal_due(name, retry=retry):
+                    size += more
                     removed.append(name)
                     versions[name] = None
                 continue
             if not self._upsert_due(name, answer):
                 continue
-            size += len(answer.wire)
-            if size > self._limits.response_bytes and self._splits:
-                self._dirty.update(names[position:])
-                break
+            size += more
             self._forced.discard(name)
             self._rejected.pop(name, None)
             # Two names of one resource: clients refuse a response that repeats it.
             upserts.setdefault(answer.name, answer)
             versions[name] = answer.version
         return Batch(tuple(upserts.values()), tuple(removed), versions)
+
+    def _fits(self, size: int, more: int) -> bool:
+        """Whether `more` bytes go into a response of `size`. One that is empty takes anything: what is too large for
+        all is found out about elsewhere."""
+        return not self._splits or size == 0 or size + more <= self._limits.response_bytes
 
     def _upsert_due(self, name: str, resource: Resource) -> bool:
         self.leaving.discard(name)

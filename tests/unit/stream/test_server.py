@@ -179,6 +179,23 @@ class TestRefusals:
         assert await call.details() == "a request without type_url"
         await host.until_closed(1)
 
+    async def test_a_peer_has_only_so_many_streams(self, source: FakeSource, host: FakeHost, tmp_path: Path) -> None:
+        source.put(CLUSTER, "a")
+        address = f"unix:{tmp_path}/few.sock"
+        async with serving(host, address, Limits(streams=2)), grpc.aio.insecure_channel(address) as opened:
+            served = [delta(opened) for _ in range(2)]
+            for call in served:
+                await call.write(ask(CLUSTER, "a"))
+                await call.read()
+            refused = delta(opened)
+            await refused.write(ask(CLUSTER, "a"))
+            assert await refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            served[0].cancel()
+            await host.until_closed(1)
+            again = delta(opened)
+            await again.write(ask(CLUSTER, "a"))
+            assert [resource.name for resource in (await again.read()).resources] == ["a"]
+
     async def test_a_peer_without_a_certificate(self, host: FakeHost) -> None:
         server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((XdsService(host).handler,))
@@ -243,20 +260,6 @@ class TestClosing:
         host.changed((CLUSTER, "a"))
         assert [resource.name for resource in (await call.read()).resources] == ["a"]
         assert await call.read() is grpc.aio.EOF
-
-    async def test_draining_closes_every_stream(self, source: FakeSource, host: FakeHost, tmp_path: Path) -> None:
-        source.put(CLUSTER, "a")
-        address = f"unix:{tmp_path}/drain.sock"
-        async with serving(host, address) as service, grpc.aio.insecure_channel(address) as channel:
-            calls = [delta(channel) for _ in range(3)]
-            for call in calls:
-                await call.write(ask(CLUSTER, "a"))
-                await call.read()
-            assert len(service.streams) == 3
-            await service.drain(0.01, lambda: 0.5)
-            for call in calls:
-                assert await call.read() is grpc.aio.EOF
-            assert service.streams == frozenset()
 
 
 class TestMutualTls:

@@ -118,6 +118,11 @@ class TestNacks:
         assert nacked == Nacked(CLUSTER, {"a": version}, "no such filter")
         assert isinstance(nacked, Nacked) and nacked.culprit == "a"
 
+    def test_many_refused_resources_make_one_line(self) -> None:
+        few, many = (Nacked(CLUSTER, dict.fromkeys("abcdefg"[:count], "1"), "bad") for count in (5, 7))
+        assert few.subject == "a, b, c, d, e"
+        assert many.subject == "a, b, c, d, e and 2 others"
+
     def test_the_next_version_is_sent(self, source: FakeSource, client: DeltaScript) -> None:
         source.put(CLUSTER, "a")
         (received,) = client.request(CLUSTER, ["a"])
@@ -560,12 +565,58 @@ class TestLimits:
             (Limits(names_per_request=1), "names in one request"),
             (Limits(name_length=50), "longer than 50"),
             (Limits(subscriptions=1), "subscriptions"),
+            (Limits(name_bytes=512), "names of one stream"),
         ],
     )
     def test_too_much_is_a_protocol_error(self, source: FakeSource, limits: Limits, message: str) -> None:
         client = DeltaScript(source, limits=limits)
         with pytest.raises(ProtocolError, match=message):
             client.request(CLUSTER, ["a", "b" * 51])
+
+    def test_names_of_all_types_count_together(self, source: FakeSource) -> None:
+        client = DeltaScript(source, limits=Limits(name_bytes=1_000))
+        for _ in range(10):
+            client.request(CLUSTER, ["a" * 300])
+            client.request(CLUSTER, unsubscribe=["a" * 300])
+        client.request(CLUSTER, ["a" * 300])
+        with pytest.raises(ProtocolError, match="names of one stream"):
+            client.request(ENDPOINTS, ["b" * 300])
+
+    def test_what_a_client_brings_counts_too(self, source: FakeSource) -> None:
+        client = DeltaScript(source, limits=Limits(name_bytes=1_000))
+        with pytest.raises(ProtocolError, match="names of one stream"):
+            client.request(CLUSTER, ["a"], initial={"a": "v" * 1_000})
+
+    def test_a_refusal_is_read_up_to_a_length(self, source: FakeSource) -> None:
+        """Every name of a response is looked for in it: a long one would hold up everybody else."""
+        version = source.put(CLUSTER, "a")
+        client = DeltaScript(source, limits=Limits(message_length=10))
+        (received,) = client.request(CLUSTER, ["a"])
+        client.nack(received, "x" * 1_000)
+        assert client.events[-1] == Nacked(CLUSTER, {"a": version}, "x" * 10)
+
+    @pytest.mark.parametrize("type_url", [VIRTUAL_HOST, ENDPOINTS])
+    def test_many_absent_resources_are_said_in_parts(self, source: FakeSource, type_url: str) -> None:
+        names = [f"{n:0100d}" for n in range(30)]
+        client = DeltaScript(source, limits=Limits(response_bytes=1_000))
+        client.request(type_url, names)
+        parts = client.ack_all()
+        assert len(parts) > 1
+        assert sorted(name for part in parts for name in part.removed) == names
+
+    def test_many_deferred_removals_are_said_in_parts(self, source: FakeSource) -> None:
+        names = [f"{n:0100d}" for n in range(30)]
+        for name in names:
+            source.put(CLUSTER, name)
+        client = DeltaScript(source, limits=Limits(response_bytes=1_000))
+        client.request(CLUSTER, names)
+        client.ack_all()
+        for name in names:
+            source.remove(CLUSTER, name)
+        client.changed(*((CLUSTER, name) for name in names))
+        parts = [part for part in client.ack_all() if part.removed]
+        assert len(parts) > 1
+        assert sorted(name for part in parts for name in part.removed) == names
 
     def test_too_many_types_are_a_protocol_error(self, source: FakeSource) -> None:
         client = DeltaScript(source, limits=Limits(types=1))
