@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from tulle.identity.errors import InvalidCertificate
-from tulle.identity.keypair import key_pem, load_key, new_key, requested_key
+from tulle.identity.keypair import UNREADABLE, key_pem, load_key, new_key, requested_key
 from tulle.identity.private_file import create_private, make_private_directory, read_private
 from tulle.identity.secret import Secret
 from tulle.identity.spiffe_id import ControlPlaneIdentity, Identity, check_trust_domain, checked
@@ -72,7 +72,7 @@ def open_authority(directory: Path, trust_domain: str, now: datetime) -> Authori
     try:
         certificate = x509.load_pem_x509_certificate(read_private(certificate_path))
         _check_root(certificate, key, trust_domain, now)
-    except (ValueError, x509.ExtensionNotFound) as error:
+    except (*UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
         raise InvalidCertificate(f"{certificate_path} is not the certificate of a CA") from error
     return Authority(trust_domain, certificate, key)
 

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from tulle.identity.ca import CONTROL_PLANE_DNS_NAME, pem, pin
 from tulle.identity.errors import Denied, InvalidCertificate, Unavailable, Untrusted
-from tulle.identity.keypair import new_key, signing_request
+from tulle.identity.keypair import UNREADABLE, new_key, signing_request
 from tulle.identity.messages import (
     SERVICE,
     AttestReply,
@@ -165,7 +165,7 @@ async def _pinned_root(address: str, expected: str, timeout: timedelta) -> x509.
     proves nothing yet, a stranger can present it too: the caller trusts it for the next connection, where the server
     needs a certificate that this CA has signed."""
     for der in await _presented_chain(address, timeout):
-        with suppress(ValueError, x509.ExtensionNotFound):
+        with suppress(*UNREADABLE, x509.ExtensionNotFound, x509.DuplicateExtension):
             certificate = x509.load_der_x509_certificate(der)
             is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
             if is_ca and pin(certificate) == expected:

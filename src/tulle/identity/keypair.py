@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tulle.identity.errors import InvalidCertificate
 from tulle.identity.secret import Secret
 
+# What the library raises for keys, requests and certificates that it cannot read: anybody may send them.
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+
 # Curves that TLS 1.3 and Envoy take, P-256 or better.
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
@@ -29,7 +32,7 @@ def load_key(pem: Secret) -> ec.EllipticCurvePrivateKey:
     """Raises InvalidCertificate, without saying what was in `pem`."""
     try:
         key = serialization.load_pem_private_key(pem.reveal(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise InvalidCertificate("not a PEM private key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, _CURVES):
         raise InvalidCertificate("not an elliptic curve key of P-256 or better")
@@ -49,7 +52,7 @@ def requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
         csr = x509.load_pem_x509_csr(csr_pem.encode())
         key = csr.public_key()
         possessed = csr.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise InvalidCertificate("not a PEM certificate signing request") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, _CURVES):
         raise InvalidCertificate("the signing request's key is not on P-256 or better")

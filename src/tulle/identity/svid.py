@@ -10,10 +10,11 @@ from itertools import pairwise
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from msgspec import Struct
 
 from tulle.identity.errors import InvalidCertificate, InvalidSpiffeId
-from tulle.identity.keypair import key_pem, load_key
+from tulle.identity.keypair import UNREADABLE, key_pem, load_key
 from tulle.identity.secret import Secret
 from tulle.identity.spiffe_id import Identity, parse
 
@@ -35,7 +36,7 @@ def certified(key: ec.EllipticCurvePrivateKey, chain_pem: str, identity: Identit
     that identity and no other, and was issued by a root in `bundle_pem`. Whether it is in time is the user's to ask."""
     chain, roots = _certificates(chain_pem), _certificates(bundle_pem)
     leaf = chain[0]
-    if leaf.public_key() != key.public_key():
+    if _public_key(leaf) != key.public_key():
         raise InvalidCertificate("the certificate is for another key")
     if identity_of(leaf) != identity:
         raise InvalidCertificate(f"the certificate is not that of {identity}")
@@ -70,13 +71,20 @@ def from_pem(content: bytes, identity: Identity, bundle_pem: str) -> Svid:
 def _certificates(text: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(text.encode())
-    except ValueError as error:
+    except UNREADABLE as error:
         raise InvalidCertificate("not PEM certificates") from error
+
+
+def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
+    try:
+        return certificate.public_key()
+    except UNREADABLE as error:
+        raise InvalidCertificate("the certificate's key cannot be read") from error
 
 
 def _issued(child: x509.Certificate, parent: x509.Certificate) -> bool:
     try:
         child.verify_directly_issued_by(parent)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True

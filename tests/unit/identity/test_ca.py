@@ -9,11 +9,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.fakes.odd_certificates import of_unknown_curve, of_unknown_version
 
 from tulle.identity import ca
 from tulle.identity.errors import InvalidCertificate, InvalidSpiffeId, UnsafeFile
 from tulle.identity.keypair import new_key, signing_request
-from tulle.identity.spiffe_id import NodeIdentity
+from tulle.identity.spiffe_id import ControlPlaneIdentity, Identity, NodeIdentity
+from tulle.identity.svid import identity_of
 from tulle.model.names import SpiffeId
 
 NOW = datetime(2026, 5, 4, 12, 30, 15, 700, tzinfo=UTC)
@@ -135,6 +139,30 @@ def test_what_a_request_asks_for_is_ignored():
     assert "tulle-control-plane" not in certificate.subject.rfc4514_string()
 
 
+_SEGMENTS = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
+_KEY = new_key()
+
+
+@given(
+    identity=st.one_of(
+        st.builds(SpiffeId, st.just("mesh.local"), _SEGMENTS, _SEGMENTS),
+        st.builds(NodeIdentity, st.just("mesh.local"), _SEGMENTS),
+        st.just(ControlPlaneIdentity("mesh.local")),
+    ),
+    wishes=st.lists(st.builds(SpiffeId, st.just("mesh.local"), _SEGMENTS, _SEGMENTS), max_size=3),
+)
+def test_every_certificate_has_one_spiffe_id_whatever_the_request_says(identity: Identity, wishes: list[SpiffeId]):
+    """Proxies let a certificate of ours with two of them pass as either: docs/decisions/012."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    if wishes:
+        asked = [x509.UniformResourceIdentifier(str(wish)) for wish in wishes]
+        builder = builder.add_extension(x509.SubjectAlternativeName(asked), critical=False)
+    certificate = ca.sign(pem(builder.sign(_KEY, hashes.SHA256())), identity, NOW, DAY, AUTHORITY)
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert found.get_values_for_type(x509.UniformResourceIdentifier) == [str(identity)]
+    assert identity_of(certificate) == identity
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -167,7 +195,15 @@ def test_a_request_signed_by_another_key_is_refused():
 
 
 @pytest.mark.parametrize(
-    "csr", ["", "x", "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----"]
+    "csr",
+    [
+        "",
+        "x",
+        "\ud800",
+        "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----",
+        of_unknown_version(signing_request(new_key())),
+        of_unknown_curve(signing_request(new_key())),
+    ],
 )
 def test_what_is_no_request_is_refused(csr: str):
     with pytest.raises(InvalidCertificate):

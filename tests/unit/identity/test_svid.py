@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from tests.fakes.odd_certificates import of_unknown_curve, of_unknown_version
 
 from tulle.identity import ca
 from tulle.identity.errors import InvalidCertificate
@@ -36,6 +37,9 @@ def test_a_fitting_certificate_becomes_an_svid():
         (KEY, CHAIN + OTHER.bundle_pem, CART, OTHER.bundle_pem, "do not follow"),
         (KEY, "", CART, AUTHORITY.bundle_pem, "not PEM"),
         (KEY, CHAIN, CART, "", "not PEM"),
+        (KEY, of_unknown_version(CHAIN), CART, AUTHORITY.bundle_pem, "not PEM"),
+        (KEY, of_unknown_curve(CHAIN), CART, AUTHORITY.bundle_pem, "cannot be read"),
+        (KEY, CHAIN, CART, of_unknown_curve(OTHER.bundle_pem), "nobody in the trust bundle"),
     ],
 )
 def test_what_does_not_fit_is_refused(key, chain, identity, bundle, message):
