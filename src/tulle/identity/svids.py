@@ -145,7 +145,10 @@ class Svids:
         entry = self._entries.get(identity)
         if entry is None:  # not wanted any more
             return
-        write_private(self._path(identity), to_pem(svid))
+        try:
+            write_private(self._path(identity), to_pem(svid))
+        except OSError as error:
+            _log.error("the new certificate of %s is in use, but could not be kept: %s", identity, error)
         self._entries[identity] = _Entry(entry.workload, self._rotation(svid), svid)
         self._bundle_pem = bundle_pem
         self._notify()

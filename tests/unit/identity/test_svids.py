@@ -206,6 +206,13 @@ async def test_an_answer_for_what_is_not_wanted_any_more_is_dropped(world: World
     assert world.svids.all() == () and list(world.directory.iterdir()) == []
 
 
+async def test_a_certificate_that_cannot_be_kept_is_used(world: World):
+    world.svids.want({CART: CART_1})
+    (world.directory / "shop~cart.pem").mkdir()  # nothing can be put in its place
+    await world.svids.step()
+    assert world.svids.get(CART)
+
+
 async def test_a_new_bundle_is_told(world: World):
     world.svids.want({CART: CART_1})
     await world.svids.step()
