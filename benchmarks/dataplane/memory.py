@@ -36,11 +36,6 @@ class Slope(Struct, frozen=True):
     before: counters.Memory
     after: counters.Memory
 
-    @property
-    def per_workload(self) -> float:
-        """Bytes of PSS."""
-        return (self.after.pss - self.before.pss) / self.workloads
-
 
 class Scoped(Struct, frozen=True):
     """A sidecar that calls ten services, in meshes of two sizes, before it calls and after."""
@@ -60,9 +55,10 @@ def idle(mesh: testbed.Mesh) -> Idle:
 
 
 def slope(at: Path, mesh: testbed.Mesh, workloads: int) -> Slope:
-    """Adds replicas of an App that does nothing."""
+    """Adds replicas of an App with one port, that nobody calls."""
     before = counters.memory(mesh.node_proxy())
-    more = app(MORE, "node", ("sleep", "infinity"), replicas=workloads, node="local")
+    command = (sys.executable, "-m", "http.server", str(PORT), "--bind", "127.0.0.1")
+    more = app(MORE, "node", command, PORT, replicas=workloads, node="local")
     (at / "more.json").write_bytes(encode_json(more))
     _tulle(mesh, "apply", "-f", str(at / "more.json"))
     until(lambda: mesh.ready("node", MORE) == workloads, f"{workloads} workloads are ready", READY_WITHIN)
