@@ -3,6 +3,7 @@
 The admin interface is on no network; only who may open a socket of mode 0600 in a directory of mode 0700 can use it.
 """
 
+import asyncio
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ from msgspec import Struct
 from tulle.agent.errors import AdminError
 
 Answer = TypeVar("Answer")
+
+_LARGEST = 32 * 2**20
 
 
 class EnvoyNode(Struct, frozen=True):
@@ -48,11 +51,13 @@ class _Listeners(Struct, frozen=True):
 
 
 class EnvoyAdmin:
-    """Asks and orders; every call has a limit of `timeout` seconds and raises AdminError where it fails."""
+    """Asks and orders; every call has a limit of `timeout` seconds and of `largest` bytes for the answer, and raises
+    AdminError where it fails: a proxy is not trusted to be one that works."""
 
-    def __init__(self, socket: Path, timeout: float) -> None:
+    def __init__(self, socket: Path, timeout: float, largest: int = _LARGEST) -> None:
         self._socket = socket
         self._timeout = timeout
+        self._largest = largest
 
     async def server_info(self) -> ServerInfo:
         return await self._get("/server_info", ServerInfo)
@@ -69,11 +74,14 @@ class EnvoyAdmin:
     async def open_connections(self) -> int | None:
         """How many connections the listeners have; None where the statistics of listeners are not kept."""
         body = await self._call("GET", r"/stats?filter=^listener\..*\.downstream_cx_active$")
-        counts = [
-            int(count)
-            for name, _, count in (line.rpartition(": ") for line in body.decode().splitlines())
-            if not name.startswith("listener.admin.") and ".worker_" not in name
-        ]
+        try:
+            counts = [
+                int(count)
+                for name, _, count in (line.rpartition(": ") for line in body.decode().splitlines())
+                if not name.startswith("listener.admin.") and ".worker_" not in name
+            ]
+        except ValueError as error:
+            raise self._nonsense(error) from error
         return sum(counts) if counts else None
 
     async def _get(self, path: str, answer: type[Answer]) -> Answer:
@@ -81,15 +89,31 @@ class EnvoyAdmin:
         try:
             return msgspec.json.decode(body, type=answer)
         except msgspec.MsgspecError as error:
-            raise AdminError(f"{self._socket} does not answer as an Envoy: {error}") from error
+            raise self._nonsense(error) from error
 
     async def _call(self, method: str, path: str) -> bytes:
         transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)
         try:
-            async with httpx.AsyncClient(transport=transport, timeout=self._timeout) as client:
-                answer = await client.request(method, f"http://envoy{path}")
+            # The client's own limit is for each read, and there may be any number of them.
+            async with (
+                asyncio.timeout(self._timeout),
+                httpx.AsyncClient(transport=transport, timeout=self._timeout) as client,
+                client.stream(method, f"http://envoy{path}") as answer,
+            ):
+                return await self._body(answer)
         except (httpx.HTTPError, OSError) as error:
             raise AdminError(f"{self._socket}: {method} {path}: {error!r}") from error
+
+    async def _body(self, answer: httpx.Response) -> bytes:
+        asked = f"{answer.request.method} {answer.request.url.raw_path.decode()}"
         if answer.status_code != httpx.codes.OK:
-            raise AdminError(f"{self._socket}: {method} {path}: status {answer.status_code}")
-        return answer.content
+            raise AdminError(f"{self._socket}: {asked}: status {answer.status_code}")
+        body = bytearray()
+        async for chunk in answer.aiter_raw():
+            body += chunk
+            if len(body) > self._largest:
+                raise AdminError(f"{self._socket}: {asked}: more than {self._largest} bytes")
+        return bytes(body)
+
+    def _nonsense(self, error: Exception) -> AdminError:
+        return AdminError(f"{self._socket} does not answer as an Envoy: {error}")

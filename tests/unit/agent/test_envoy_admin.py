@@ -87,3 +87,32 @@ async def test_a_limit(tmp_path: Path) -> None:
     async with await asyncio.start_unix_server(lambda reader, writer: None, tmp_path / "s"):
         with pytest.raises(AdminError, match="Timeout"):
             await EnvoyAdmin(tmp_path / "s", 0.05).server_info()
+
+
+async def test_an_answer_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    """Whatever has become of the proxy: that it gives no answer has to be found out."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.005)
+
+    async with await asyncio.start_unix_server(drip, tmp_path / "s"):
+        with pytest.raises(AdminError, match="Timeout"):
+            await EnvoyAdmin(tmp_path / "s", 0.1).server_info()
+
+
+async def test_an_answer_that_is_too_long_is_not_read(tmp_path: Path) -> None:
+    async with answering(tmp_path / "s", "x" * 1_000):
+        with pytest.raises(AdminError, match="more than 100 bytes"):
+            await EnvoyAdmin(tmp_path / "s", 10, largest=100).server_info()
+
+
+@pytest.mark.parametrize("statistics", ["listener.a.downstream_cx_active: many\n", "listener.a.downstream_cx_active\n"])
+async def test_statistics_that_make_no_sense_are_an_error(tmp_path: Path, statistics: str) -> None:
+    async with answering(tmp_path / "s", statistics):
+        with pytest.raises(AdminError, match="does not answer as an Envoy"):
+            await EnvoyAdmin(tmp_path / "s", 10).open_connections()
