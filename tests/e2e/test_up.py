@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 from pathlib import Path
@@ -34,7 +35,7 @@ def answers(mesh: Installation) -> str:
     return name
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_everything_and_leaves_nothing(anybody: Installation, number: signal.Signals) -> None:
     up = anybody.up("-f", one(anybody))
     anybody.note()
@@ -66,6 +67,22 @@ def test_what_a_killed_one_left_the_next_one_cleans(anybody: Installation) -> No
         return [line for line in anybody.left() if line.startswith("process")] == kept
 
     until(only_kept, "proxies of the killed one are drained and end")
+    anybody.note()
+    assert up.stop() == 0
+    anybody.assert_nothing_left()
+
+
+def test_where_everything_was_killed_the_next_one_starts_anew(anybody: Installation) -> None:
+    """The process that keeps an ordinary user's namespaces too: their mounts are gone, the files under them are not."""
+    file = one(anybody)
+    killed = anybody.up("-f", file)
+    anybody.note()
+    killed.kill()
+    for line in anybody.left():
+        if line.startswith("process "):
+            os.kill(int(line.split()[1]), signal.SIGKILL)
+    up = anybody.up("-f", file)
+    assert answers(anybody) == "one"
     anybody.note()
     assert up.stop() == 0
     anybody.assert_nothing_left()
@@ -149,12 +166,13 @@ def test_a_second_one_of_the_same_user_is_refused(anybody: Installation) -> None
     assert anybody.tulle("status").returncode == 0
 
 
-def test_a_port_that_is_taken_is_told(bare: Installation) -> None:
+def test_a_port_that_is_taken_is_told(anybody: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        bare.note()
-        done = bare.tulle("up", "-f", one(bare), "--publish", f"{port}:north/one:8080")
+        anybody.note()
+        done = anybody.tulle("up", "-f", one(anybody), "--publish", f"{port}:north/one:8080")
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(Path(bare.run_dir).glob("apps/*"))
+    assert not list(Path(anybody.run_dir).glob("apps/*"))
+    anybody.assert_nothing_left()

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import stat
 from collections.abc import Coroutine, Mapping
 from functools import partial
@@ -112,9 +113,7 @@ class Agent:
             self._dns.apply(view.dns)
         self._reporter = Reporter(settings.node, self.roster, credentials.report, self._svids.retry, jitter)
         self._ending = False
-        if settings.rootless:
-            hold(paths.run_dir)
-        self._proxy_network = self.namespaces.create_node() if settings.rootless else None
+        self._proxy_network = self.namespaces.node_path if settings.rootless else None
         binary = envoy_binary.find(os.environ)
         self._proxy_user = None if settings.rootless else _proxy_user(settings)
         command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network, user=self._proxy_user)
@@ -122,10 +121,25 @@ class Agent:
 
     async def run(self, started: asyncio.Event, stopping: asyncio.Event) -> None:
         """Serves until cancelled, and leaves proxies and applications running then; ends all of them first where
-        `stopping` is set. Sets `started` when workloads can be made."""
+        `stopping` is set. Sets `started` when workloads can be made. Raises PortTaken before anything is made."""
+        listeners = {p: bind_published(p.host_port) for p in self.settings.published}
+        if self._proxy_network is None:
+            await self._serve(listeners, started, stopping)
+            return
+        hold(self.settings.paths.run_dir)
+        try:
+            await asyncio.to_thread(self.namespaces.create_node)
+            await self._serve(listeners, started, stopping)
+        finally:
+            if not self.roster.load():  # nothing is left that the next agent could take over
+                release(self.settings.paths.run_dir)
+
+    async def _serve(
+        self, listeners: Mapping[Published, socket.socket], started: asyncio.Event, stopping: asyncio.Event
+    ) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                applications = await self._start(tasks)
+                applications = await self._start(tasks, listeners)
                 started.set()
                 await stopping.wait()
                 await self._stop(applications)
@@ -134,11 +148,9 @@ class Agent:
             await asyncio.to_thread(self.namespaces.sweep)
             if self._proxy_network is not None:
                 await asyncio.to_thread(self.namespaces.remove_node)
-                release(self.settings.paths.run_dir)
 
-    async def _start(self, tasks: asyncio.TaskGroup) -> Applications:
+    async def _start(self, tasks: asyncio.TaskGroup, listeners: Mapping[Published, socket.socket]) -> Applications:
         settings = self.settings
-        listeners = {p: bind_published(p.host_port) for p in settings.published}
         names = NameServers(tasks, self.feed, self._dns)
         host = Host(
             self._host_settings(),
@@ -200,6 +212,7 @@ class Agent:
         await asyncio.to_thread(self.namespaces.sweep, [record.name for record in adopted])
         applications.adopt(record for record in adopted if record.app)
         joined.adopt(record for record in adopted if not record.app)
+        self.roster.forget_earlier()
         host.deal()
         self.relay.forget_others()
 

@@ -76,6 +76,10 @@ class Roster:
         except (FileNotFoundError, msgspec.MsgspecError):
             return ()
 
+    def forget_earlier(self) -> None:
+        """What the agent before wrote down, and is not on the roster by now, is gone."""
+        self._write()
+
     def records(self) -> tuple[Record, ...]:
         return tuple(self._records[name] for name in sorted(self._records))
 

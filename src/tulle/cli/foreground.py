@@ -34,13 +34,15 @@ def log_to(stream_or_file: Path | None) -> None:
 
 
 def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[None, None, int]]) -> int:
-    """Runs `main` with an event that SIGINT and SIGTERM set; returns its exit code. A second signal ends it at once,
-    and what it leaves the next start cleans. Of errors that came together the first is raised."""
+    """Runs `main` with an event that SIGINT, SIGTERM and the end of the terminal (SIGHUP, unless it is ignored: nohup)
+    set; returns its exit code. A second signal ends it at once, and what it leaves the next start cleans. Of errors
+    that came together the first is raised."""
 
     async def run() -> int:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        for number in numbers - ({signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()):
             loop.add_signal_handler(number, _stop, stopping, loop, number)
         return await main(stopping)
 

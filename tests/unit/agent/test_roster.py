@@ -57,6 +57,15 @@ def test_only_changes_make_versions(file: Path) -> None:
     assert roster.get(WEB_1.name) is None
 
 
+def test_what_nobody_took_over_is_forgotten(file: Path) -> None:
+    earlier = Roster(file)
+    earlier.put(WEB_1)
+    earlier.put(WEB_2)
+    roster = Roster(file)
+    roster.forget_earlier()
+    assert roster.load() == ()
+
+
 async def test_all_who_wait_hear_of_a_change(file: Path) -> None:
     roster = Roster(file)
     waiting = [asyncio.create_task(roster.changed(0)) for _ in range(3)]

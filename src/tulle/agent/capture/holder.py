@@ -5,6 +5,7 @@ long as a process is in it. Proxies may have died with the agent, and applicatio
 one process that does nothing stays for the next agent.
 """
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -14,7 +15,8 @@ import msgspec
 from tulle.agent.pidfd import Process, ProcessIdentity, identity_of
 from tulle.identity.private_file import write_private
 
-_FOR_EVER = ("sleep", "2147483647")
+# Waits for a line first: where nobody has written down which process it is, nobody would ever end it.
+_FOR_EVER = ("sh", "-c", "read -r _ && exec sleep 2147483647 </dev/null")
 
 
 def holder(run_dir: Path) -> ProcessIdentity | None:
@@ -31,9 +33,15 @@ def hold(run_dir: Path) -> None:
         process.close()
         return
     null = subprocess.DEVNULL
-    child = subprocess.Popen(_FOR_EVER, stdin=null, stdout=null, stderr=null, start_new_session=True, cwd="/")
-    child.returncode = 0  # it outlives this process: Popen has no more to do with it
-    write_private(_record(run_dir), msgspec.json.encode(identity_of(child.pid)))
+    told, tell = os.pipe()
+    with os.fdopen(tell, "wb") as teller:
+        try:
+            child = subprocess.Popen(_FOR_EVER, stdin=told, stdout=null, stderr=null, start_new_session=True, cwd="/")
+        finally:
+            os.close(told)
+        child.returncode = 0  # it outlives this process: Popen has no more to do with it
+        write_private(_record(run_dir), msgspec.json.encode(identity_of(child.pid)))
+        teller.write(b"\n")
 
 
 def release(run_dir: Path) -> None:

@@ -6,7 +6,6 @@ the agent; `sweep` removes what a killed agent left.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import threading
@@ -58,9 +57,10 @@ class Namespaces:
 
     def create_node(self) -> Path:
         """The namespace in which rootless proxies run: `lo`, nothing else. An existing one is kept."""
-        with contextlib.suppress(FileExistsError):
-            return self._create(self.node_path, netlink.loopback_up)
-        return self.node_path
+        if _is_mounted(self.node_path):
+            return self.node_path
+        self.remove_node()  # where all processes of an agent were killed, an empty file stays
+        return self._create(self.node_path, netlink.loopback_up)
 
     def remove(self, name: WorkloadName) -> None:
         """Unmounts a workload's namespace; the kernel frees it when its last process and socket are gone."""

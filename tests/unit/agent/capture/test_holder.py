@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from tulle.agent.capture.holder import hold, holder, release
 from tulle.agent.pidfd import Process, ProcessIdentity
 
@@ -55,6 +57,24 @@ def test_one_that_has_ended_is_replaced(tmp_path: Path) -> None:
         assert runs(second)
     finally:
         release(tmp_path)
+
+
+def idle_children() -> set[str]:
+    """The processes that this one has started and that hold something, or would."""
+    pids = {pid for table in Path("/proc/self/task").glob("*/children") for pid in table.read_text().split()}
+    return {pid for pid in pids if b"2147483647" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def test_nobody_stays_who_is_not_written_down(tmp_path: Path) -> None:
+    """As where this process ends between the two."""
+    before = idle_children()
+    with pytest.raises(FileNotFoundError):
+        hold(tmp_path / "missing")
+    for _ in range(1000):
+        if idle_children() == before:
+            return
+        time.sleep(0.01)
+    raise AssertionError("it stays")
 
 
 def test_a_record_that_cannot_be_read_counts_for_nothing(tmp_path: Path) -> None:
