@@ -1,6 +1,7 @@
 """A control plane's identity end on loopback ports, with a clock that the test moves."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import grpc
 from tulle.identity import ca
 from tulle.identity.issuer import Issuer, RegisteredWorkload
 from tulle.identity.messages import ReportReply, ReportRequest
-from tulle.identity.node_service import enrolment_handler, node_handler
+from tulle.identity.node_service import ENROLMENT_OPTIONS, enrolment_handler, node_handler
 from tulle.identity.server_credentials import enrolment_credentials, mutual_credentials
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.tokens import FileTokenBook, JoinToken, new_token, parse_rule
@@ -70,11 +71,18 @@ class ControlPlane:
 
     async def start(self) -> None:
         certificate = ca.server_certificate(self.authority, self.clock())
-        self.enrolment = await self._listen(enrolment_handler(self.issuer), enrolment_credentials(certificate))
+        self.enrolment = await self._listen(
+            enrolment_handler(self.issuer), enrolment_credentials(certificate), ENROLMENT_OPTIONS
+        )
         self.nodes = await self._listen(node_handler(self.issuer, self.report), mutual_credentials(certificate))
 
-    async def _listen(self, handler: grpc.GenericRpcHandler, credentials: grpc.ServerCredentials) -> str:
-        server = grpc.aio.server()
+    async def _listen(
+        self,
+        handler: grpc.GenericRpcHandler,
+        credentials: grpc.ServerCredentials,
+        options: Sequence[tuple[str, int]] = (),
+    ) -> str:
+        server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers([handler])
         port = server.add_secure_port("127.0.0.1:0", credentials)
         await server.start()

@@ -23,7 +23,7 @@ from tulle.control.reports import Directory, Reports
 from tulle.control.streams import Streams
 from tulle.identity.ca import Authority, open_authority, server_certificate
 from tulle.identity.issuer import Issuer
-from tulle.identity.node_service import enrolment_handler, node_handler
+from tulle.identity.node_service import ENROLMENT_OPTIONS, enrolment_handler, node_handler
 from tulle.identity.private_file import lock_alone, make_private_directory
 from tulle.identity.server_credentials import enrolment_credentials, mutual_credentials
 from tulle.identity.tokens import FileTokenBook
@@ -125,7 +125,7 @@ class ControlPlane:
         reports = Reports(self._store, self.refresh, self._issuer)
         mutual.add_generic_rpc_handlers((self._service.handler, node_handler(self._issuer, reports.take)))
         self.xds_port = _listen(mutual, self.settings.xds_address, mutual_credentials(certificate))
-        enrolment = grpc.aio.server(options=SERVER_OPTIONS)
+        enrolment = grpc.aio.server(options=ENROLMENT_OPTIONS)
         enrolment.add_generic_rpc_handlers((enrolment_handler(self._issuer),))
         self.enrolment_port = _listen(enrolment, self.settings.enrolment_address, enrolment_credentials(certificate))
         for server in (mutual, enrolment):

@@ -5,7 +5,7 @@ Two handlers, because they belong on two listeners: who has no certificate yet r
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 import msgspec
@@ -27,6 +27,18 @@ from tulle.identity.peer import node_peer
 from tulle.identity.spiffe_id import NodeIdentity
 
 _log = logging.getLogger(__name__)
+
+ENROLMENT_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
+    # Anybody can connect: nobody may send much, or stay for long.
+    ("grpc.max_receive_message_length", MAX_SMALL_REQUEST),
+    ("grpc.max_concurrent_streams", 8),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 30_000),
+    ("grpc.max_connection_age_ms", 60_000),
+    ("grpc.max_connection_age_grace_ms", 10_000),
+    # Two servers on one port would share its connections out at random.
+    ("grpc.so_reuseport", 0),
+)
 
 Report: TypeAlias = Callable[[NodeIdentity, ReportRequest], Awaitable[ReportReply]]
 _Answer: TypeAlias = Callable[[bytes, NodeIdentity], Awaitable[msgspec.Struct]]

@@ -127,6 +127,20 @@ async def test_bad_requests_are_refused(control_plane, body):
     assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED)
 
 
+async def test_the_enrolment_listener_reads_small_messages_only(control_plane):
+    """Anybody can reach it."""
+    credentials = grpc.ssl_channel_credentials(control_plane.authority.bundle_pem.encode())
+    options = (("grpc.ssl_target_name_override", ca.CONTROL_PLANE_DNS_NAME),)
+    async with grpc.aio.secure_channel(control_plane.enrolment, credentials, options) as channel:
+        for size, code in (
+            (MAX_SMALL_REQUEST, grpc.StatusCode.INVALID_ARGUMENT),
+            (MAX_SMALL_REQUEST + 1, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary("/tulle.v1.Node/Attest")(b" " * size)
+            assert caught.value.code() is code
+
+
 async def test_a_failure_of_the_control_plane_shows_nothing_of_it(control_plane, tmp_path):
     token = await control_plane.token()
     (tmp_path / "control" / "tokens.json").write_text("broken")
