@@ -21,6 +21,8 @@ from tulle.model.validate import validate
 from tulle.store.protocol import Put, Stored
 
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_REVISION_DIGITS = 18
+_SHOWN = 40
 
 
 class Place(Struct, frozen=True):
@@ -80,10 +82,11 @@ def check(body: bytes) -> Checked | tuple[Problem, ...]:
         return tuple(_named(problem, "") for problem in error.problems)
     problems = tuple(_named(problem, str(resource.ref)) for problem in validate(resource))
     version = resource.metadata.resource_version
-    if version and not (version.isascii() and version.isdigit()):
-        message = f"{version!r} is no revision of this server"
+    expected = read_revision(version)
+    if version and expected is None:
+        message = f"{version[:_SHOWN]!r} is no revision of this server"
         problems += (Problem("metadata.resourceVersion", message, "leave it out", resource=str(resource.ref)),)
-    return problems or Checked(resource, int(version) if version else None)
+    return problems or Checked(resource, expected)
 
 
 def check_at(body: bytes, target: Place) -> Checked | tuple[Problem, ...]:
@@ -122,6 +125,11 @@ def shown(stored: Stored, status: Status) -> Raw:
     return Raw(msgspec.json.encode(fields))
 
 
+def read_revision(text: str) -> int | None:
+    """The revision that a text names; None where it names none that there could be."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _REVISION_DIGITS else None
+
+
 def labels(stored: Stored) -> Mapping[str, str]:
     return _LABELLED.decode(stored.body).metadata.labels
 
@@ -143,9 +151,10 @@ def _in_namespace(body: bytes, namespace: str) -> bytes:
     try:
         fields = _FIELDS.decode(body)
         metadata = _FIELDS.decode(fields["metadata"])
+        named = msgspec.json.decode(metadata.get("namespace", Raw(b"null")))
     except (msgspec.DecodeError, UnicodeError, KeyError):
         return body
-    if msgspec.json.decode(metadata.get("namespace", Raw(b"null"))) not in (None, ""):
+    if named not in (None, ""):
         return body
     metadata["namespace"] = Raw(msgspec.json.encode(namespace))
     fields["metadata"] = Raw(msgspec.json.encode(metadata))

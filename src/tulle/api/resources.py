@@ -12,7 +12,7 @@ from tulle.api.body import read_json
 from tulle.api.context import Given
 from tulle.api.errors import error, invalid, not_found
 from tulle.api.messages import Deleted, ListMetadata, ResourceList
-from tulle.api.objects import Checked, Place, check_at, labels, place, shown
+from tulle.api.objects import Checked, Place, check_at, labels, place, read_revision, shown
 from tulle.api.openapi import RESOURCE, RESOURCE_LIST, answers, ref, takes
 from tulle.api.selector import Selector, parse_selector
 from tulle.api.watch import watch
@@ -164,7 +164,7 @@ def _revision(if_match: str | None) -> int | None:
     if if_match is None:
         return None
     tag = if_match.strip()
-    digits = tag[1:-1]
-    if tag != f'"{digits}"' or not (digits.isascii() and digits.isdigit()):
+    expected = read_revision(tag[1:-1]) if tag == f'"{tag[1:-1]}"' else None
+    if expected is None:
         raise error(400, "BadRequest", f'If-Match {if_match!r} is no ETag of this server, such as "12"')
-    return int(digits)
+    return expected

@@ -132,6 +132,14 @@ async def test_if_match_has_to_be_one_etag(client: httpx.AsyncClient, tag: str) 
     assert (refused.status_code, refused.json()["reason"]) == (400, "BadRequest")
 
 
+@pytest.mark.parametrize("digits", [25, 5_000])
+async def test_a_revision_beyond_all_numbers(client: httpx.AsyncClient, digits: int) -> None:
+    revision = "9" * digits
+    by_header = await client.put(WEB, json=service(), headers={"If-Match": f'"{revision}"'})
+    by_field = await client.put(WEB, json=service(resourceVersion=revision))
+    assert (by_header.status_code, by_field.status_code) == (400, 422)
+
+
 async def test_two_different_expectations(client: httpx.AsyncClient) -> None:
     refused = await client.put(WEB, json=service(resourceVersion="1"), headers={"If-Match": '"2"'})
     assert refused.status_code == 400
@@ -181,7 +189,21 @@ async def test_an_object_has_to_be_the_one_of_the_path(client: httpx.AsyncClient
     assert path in [problem["path"] for problem in refused.json()["problems"]]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b"3", b"\xff", b'{"metadata": null}', b'{"metadata": 3}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"metadata": null}',
+        b'{"metadata": 3}',
+        b'{"metadata": {"namespace": "\xff"}}',
+        b'{"metadata": {"namespace": 1e999}}',
+    ],
+)
 async def test_a_body_that_is_no_object(client: httpx.AsyncClient, body: bytes) -> None:
     refused = await client.put(WEB, content=body, headers={"content-type": "application/json"})
     assert refused.status_code == 422
