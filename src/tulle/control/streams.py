@@ -127,7 +127,7 @@ class Streams:
             case Subscribed(type_url, names):
                 self._ask(stream, self._keys(client, type_url, names))
             case Unsubscribed(type_url, names):
-                self._drop(stream, set(self._keys(client, type_url, names)))
+                self._leave(stream, client, type_url, names)
             case Acked(type_url, versions):
                 self._rejections.accepted(client, type_url, versions)
             case Nacked(type_url, _, message):
@@ -178,6 +178,14 @@ class Streams:
         for key in keys:
             self._asking[key].add(stream)
             self._asked[stream].add(key)
+
+    def _leave(self, stream: Stream, client: Client, type_url: str, names: Iterable[str]) -> None:
+        """What was asked for by its name and by the wildcard too is still asked for by the other."""
+        left = set(self._keys(client, type_url, names))
+        still = stream.subscriptions(type_url)
+        if WILDCARD in still:
+            left.difference_update(root_keys(self._compiler, client, type_url))
+        self._drop(stream, {key for key in left if name_of(key)[1] not in still})
 
     def _drop(self, stream: Stream, keys: set[Key]) -> None:
         """Forgets who asked, and what nobody asks for any more."""

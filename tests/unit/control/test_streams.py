@@ -224,6 +224,19 @@ class TestChanges:
         assert stays.heard()[0] == {name_of(ENDPOINTS)}
         assert leaves.heard() == closes.heard() == (set(), set())
 
+    @pytest.mark.parametrize("kept", ["inbound/shop/web-1", WILDCARD])
+    async def test_reach_who_asked_in_two_ways_and_left_one(self, plane: Plane, kept: str):
+        await plane.write(*WORLD)
+        stream, _ = opened(plane, SIDECAR)
+        ways = {"inbound/shop/web-1", WILDCARD}
+        ask_names(plane, stream, type_urls.LISTENER, sorted(ways))
+        plane.compiler.resource(ListenerKey(WEB, "inbound"))
+        (left,) = ways - {kept}
+        stream.names[type_urls.LISTENER] = {kept}
+        plane.streams.event(stream, Unsubscribed(type_urls.LISTENER, (left,)))
+        await plane.write(mesh.workload("web-1", "web", ports={"http": 8081}))
+        assert (type_urls.LISTENER, "inbound/shop/web-1") in stream.heard()[0]
+
     async def test_reach_what_was_absent_when_it_was_asked_for(self, plane: Plane):
         await plane.write(*WORLD[1:])
         stream, source = opened(plane, SIDECAR)
