@@ -1,5 +1,6 @@
 """A control plane for tests of the API: a real store in memory, and whatever proxies and nodes the test says."""
 
+import asyncio
 from datetime import timedelta
 
 from tulle.api.backend import NodeState, ProxyState, Status, XdsResource
@@ -10,6 +11,23 @@ from tulle.store.memory import MemoryStore
 from tulle.store.protocol import Store
 
 
+class FakeStatusWatch:
+    """Tells what the test says has changed."""
+
+    def __init__(self, backend: "FakeBackend") -> None:
+        self._backend = backend
+        self.told: asyncio.Queue[frozenset[ObjectRef]] = asyncio.Queue()
+
+    def of(self, ref: ObjectRef) -> Status:
+        return self._backend.status(ref)
+
+    async def changed(self) -> frozenset[ObjectRef]:
+        return await self.told.get()
+
+    def close(self) -> None:
+        self._backend.watches.remove(self)
+
+
 class FakeBackend:
     def __init__(self, store: Store | None = None) -> None:
         self.store: Store = store or MemoryStore()
@@ -17,10 +35,16 @@ class FakeBackend:
         self.known_nodes: tuple[NodeState, ...] = ()
         self.known_xds: dict[ProxyId, tuple[XdsResource, ...]] = {}
         self.problems: tuple[Problem, ...] = ()
+        self.watches: list[FakeStatusWatch] = []
         self.tokens: list[tuple[str, tuple[str, ...], timedelta]] = []
 
     def status(self, ref: ObjectRef) -> Status:
         return Status((Condition(ACCEPTED, "True", REASON_ACCEPTED, f"{ref.name} is fine"),))
+
+    def watch_statuses(self) -> FakeStatusWatch:
+        watch = FakeStatusWatch(self)
+        self.watches.append(watch)
+        return watch
 
     def proxies(self) -> tuple[ProxyState, ...]:
         return self.known_proxies

@@ -62,6 +62,20 @@ class NodeState(Struct, frozen=True, rename="camel"):
     certificate_expires: str = ""
 
 
+class StatusWatch(Protocol):
+    """What one watch has shown of objects' statuses, and which of them may be others by now."""
+
+    def of(self, ref: ObjectRef) -> Status:
+        """As `Backend.status`; from now on `changed` tells when it may be another."""
+        ...
+
+    async def changed(self) -> frozenset[ObjectRef]:
+        """Waits until statuses that were asked for may have changed. All of a burst come together."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Backend(Protocol):
     @property
     def store(self) -> Store:
@@ -70,6 +84,10 @@ class Backend(Protocol):
 
     def status(self, ref: ObjectRef) -> Status:
         """What is true of a stored object; nothing where that is not known yet."""
+        ...
+
+    def watch_statuses(self) -> StatusWatch:
+        """To be closed when it is no longer needed."""
         ...
 
     def proxies(self) -> tuple[ProxyState, ...]: ...

@@ -1,21 +1,24 @@
 """Watches: a list that goes on, as server-sent events, in the words of Kubernetes' watch.
 
 Without a revision the objects there are come first, each as ADDED, and a BOOKMARK says that these were all. An event's
-id is the revision to go on from after it, so a browser that reconnects misses nothing.
+id is the revision to go on from after it, so a browser that reconnects misses nothing. A status is not written, so no
+revision says when it changed: who goes on from one first gets what there was by then once more, as MODIFIED.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from tulle.api.backend import Backend
+from tulle.api.backend import Backend, Status, StatusWatch
 from tulle.api.errors import error
 from tulle.api.messages import Bookmark, ProblemDocument
 from tulle.api.objects import Place, labels, shown
 from tulle.api.selector import Selector
+from tulle.model.names import ObjectRef
 from tulle.store.protocol import Compacted, Event, Stored, Unavailable
 
 Change: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -31,17 +34,26 @@ def watch(backend: Backend, target: Place, selector: Selector, since: int | None
     return EventSourceResponse(events, ping=_PING_SECONDS, send_timeout=_SEND_SECONDS, sep="\n")
 
 
+class _Sent(Struct, frozen=True):
+    """What was last sent of an object."""
+
+    revision: int
+    status: Status
+
+
 class _Watch:
     def __init__(self, backend: Backend, target: Place, selector: Selector) -> None:
         self._backend, self._target, self._selector = backend, target, selector
+        self._sent: dict[ObjectRef, _Sent] = {}
+        self._statuses = backend.watch_statuses()
 
     async def events(self, since: int | None) -> AsyncIterator[ServerSentEvent]:
         try:
+            listing = await self._backend.store.list(self._target.kind.name, self._target.namespace)
+            for stored in listing.items:
+                if self._matches(stored) and (since is None or stored.revision <= since):
+                    yield _event("ADDED" if since is None else "MODIFIED", self._shown(stored))
             if since is None:
-                listing = await self._backend.store.list(self._target.kind.name, self._target.namespace)
-                for stored in listing.items:
-                    if self._matches(stored):
-                        yield _event("ADDED", self._shown(stored))
                 since = listing.revision
                 yield _bookmark(since)
             async for frame in self._follow(since):
@@ -50,12 +62,19 @@ class _Watch:
             yield _failed(error(410, "Expired", f"{compacted}; list again and watch from there").document)
         except Unavailable as unavailable:
             yield _failed(error(503, "Unavailable", str(unavailable)).document)
+        finally:
+            self._statuses.close()
 
     async def _follow(self, since: int) -> AsyncIterator[ServerSentEvent]:
         bookmarked = since
-        async for events in self._backend.store.watch(since):
-            revision = events[0].revision
-            frames = [self._frame(event) for event in events if self._concerns(event)]
+        async for news in _either(self._backend.store.watch(since), self._statuses):
+            if isinstance(news, frozenset):
+                for ref in sorted(news):
+                    if (object_ := await self._with_other_status(ref)) is not None:
+                        yield _event("MODIFIED", object_)
+                continue
+            revision = news[0].revision
+            frames = [self._frame(event) for event in news if self._concerns(event)]
             for change, object_ in frames[:-1]:
                 yield _event(change, object_)
             if frames:  # only the last has an id: whoever reconnects gets a write again, or is done with it
@@ -66,6 +85,14 @@ class _Watch:
                 continue
             bookmarked = revision
 
+    async def _with_other_status(self, ref: ObjectRef) -> Raw | None:
+        """The object, where its status is not what was last sent. What was written since is left to its own event."""
+        sent = self._sent.get(ref)
+        stored = await self._backend.store.get(ref) if sent else None
+        if sent is None or stored is None or stored.revision != sent.revision:
+            return None
+        return self._shown(stored) if self._statuses.of(ref) != sent.status else None
+
     def _concerns(self, event: Event) -> bool:
         kind, ref = self._target.kind, event.ref
         return (ref.kind, ref.api_version) == (kind.name, kind.api_version) and (
@@ -75,6 +102,7 @@ class _Watch:
     def _frame(self, event: Event) -> tuple[Change, Raw]:
         stored = event.stored
         if stored is None or not self._matches(stored):
+            self._sent.pop(event.ref, None)
             return "DELETED", _gone(event)
         return "ADDED" if stored.created == stored.updated else "MODIFIED", self._shown(stored)
 
@@ -82,7 +110,34 @@ class _Watch:
         return not self._selector.requirements or self._selector.matches(labels(stored))
 
     def _shown(self, stored: Stored) -> Raw:
-        return shown(stored, self._backend.status(stored.ref))
+        status = self._statuses.of(stored.ref)
+        self._sent[stored.ref] = _Sent(stored.revision, status)
+        return shown(stored, status)
+
+
+async def _either(
+    writes: AsyncIterator[tuple[Event, ...]], statuses: StatusWatch
+) -> AsyncIterator[tuple[Event, ...] | frozenset[ObjectRef]]:
+    """Writes, and objects whose status may be another, as they come."""
+
+    async def next_write() -> tuple[Event, ...]:
+        return await anext(writes)
+
+    write = asyncio.create_task(next_write(), name="watch writes")
+    status = asyncio.create_task(statuses.changed(), name="watch statuses")
+    try:
+        while True:
+            await asyncio.wait((write, status), return_when=asyncio.FIRST_COMPLETED)
+            if write.done():
+                yield write.result()
+                write = asyncio.create_task(next_write(), name="watch writes")
+            if status.done():
+                yield status.result()
+                status = asyncio.create_task(statuses.changed(), name="watch statuses")
+    finally:
+        write.cancel()
+        status.cancel()
+        await asyncio.gather(write, status, return_exceptions=True)
 
 
 def _gone(event: Event) -> Raw:

@@ -117,6 +117,7 @@ class ControlPlane:
 
     def _publish(self, snapshot: Snapshot, facts: frozenset[Fact]) -> None:
         self.streams.publish(self._compiler.advance(snapshot, facts))
+        self.backend.published(facts)
 
     async def _grpc_servers(self) -> list[grpc.aio.Server]:
         """Two listeners: who has no certificate yet reaches nothing but enrolment."""

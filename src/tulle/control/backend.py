@@ -8,16 +8,18 @@ from google.protobuf.message import Message
 from msgspec import Raw
 
 import tulle
-from tulle.api import NodeState, ProxyState, Status, TypeSync, XdsResource
+from tulle.api import NodeState, ProxyState, Status, StatusWatch, TypeSync, XdsResource
 from tulle.control.compile import Compiler
 from tulle.control.refresh import Refresh
 from tulle.control.rejections import Rejections
 from tulle.control.status import Statuses
+from tulle.control.status_watches import StatusWatches
 from tulle.control.streams import ProxySource, Streams
 from tulle.identity.ca import Authority
 from tulle.identity.tokens import FileTokenBook, new_token, parse_rule
 from tulle.model.names import AgentId, ObjectRef, ProxyId
 from tulle.model.problem import Problem
+from tulle.model.snapshot import Fact
 from tulle.store.protocol import Store
 from tulle.stream import WILDCARD
 from tulle.stream.peer import Peer
@@ -46,6 +48,7 @@ class ControlBackend:
         self._streams = streams
         self._rejections = rejections
         self._statuses = Statuses(refresh, compiler, rejections)
+        self._watches = StatusWatches(self._statuses)
         self._authority = authority
         self._tokens = tokens
         self._clock = clock
@@ -56,6 +59,13 @@ class ControlBackend:
 
     def status(self, ref: ObjectRef) -> Status:
         return self._statuses.of(ref)
+
+    def watch_statuses(self) -> StatusWatch:
+        return self._watches.open()
+
+    def published(self, facts: frozenset[Fact]) -> None:
+        """There is a new snapshot, which differs in `facts`."""
+        self._watches.published(facts)
 
     def proxies(self) -> tuple[ProxyState, ...]:
         """Every proxy that should run, and whether it is connected."""

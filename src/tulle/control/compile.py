@@ -5,12 +5,12 @@ built again, and an equal view stops there.
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from tulle.control.readers import Readers
 from tulle.model.keys import Key
 from tulle.model.names import ObjectRef, ProxyId, ServiceName, WorkloadName
 from tulle.model.service import Service
@@ -53,8 +53,13 @@ class Compiler:
         self._translate = translate
         self._compiled: dict[Key, _Entry[_Compiled]] = {}
         self._scopes: dict[ProxyId, _Entry[Scope]] = {}
-        self._readers: defaultdict[Fact, set[Question]] = defaultdict(set)
+        self._readers: Readers[Question] = Readers()
+        self._listeners: list[Callable[[], None]] = []
         self.failures: dict[Key, str] = {}
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` whenever `failures` or an answer of `objects_of` may be another."""
+        self._listeners.append(listener)
 
     def resource(self, key: Key) -> Resource | None:
         """The compiled resource, or None where there is no such thing now."""
@@ -76,11 +81,8 @@ class Compiler:
     def advance(self, snapshot: Snapshot, facts: Iterable[Fact]) -> Changes:
         """Takes the next snapshot, which differs in `facts`; builds again what rests on them."""
         self.snapshot = snapshot
-        stale: set[Question] = set()
-        for fact in facts:
-            stale |= self._readers.get(fact, set())
         keys, proxies = set(), set()
-        for question in stale:
+        for question in self._readers.of(facts):
             if isinstance(question, ProxyId):
                 before = self._scopes[question]
                 if self._rescope(question).value != before.value:
@@ -101,7 +103,8 @@ class Compiler:
                 entry = self._compiled.pop(question, None)
                 self.failures.pop(question, None)
             if entry is not None:
-                self._unlink(question, entry.facts)
+                self._readers.move(question, entry.facts, frozenset())
+        self._tell()
 
     def __len__(self) -> int:
         return len(self._compiled)
@@ -116,8 +119,10 @@ class Compiler:
             self.failures[key] = f"{type(error).__name__}: {error}"
             compiled = before or _Compiled(None, None)
         entry = _Entry(compiled, frozenset(reader.facts))
-        self._relink(key, self._compiled.get(key), entry.facts)
+        known = self._compiled.get(key)
+        self._readers.move(key, known.facts if known else frozenset(), entry.facts)
         self._compiled[key] = entry
+        self._tell()
         return entry
 
     def _compile(self, reader: Reader, key: Key, before: _Compiled | None) -> _Compiled:
@@ -130,23 +135,14 @@ class Compiler:
     def _rescope(self, proxy: ProxyId) -> _Entry[Scope]:
         reader = Reader(self.snapshot)
         entry = _Entry(scope(reader, proxy), frozenset(reader.facts))
-        self._relink(proxy, self._scopes.get(proxy), entry.facts)
+        known = self._scopes.get(proxy)
+        self._readers.move(proxy, known.facts if known else frozenset(), entry.facts)
         self._scopes[proxy] = entry
         return entry
 
-    def _relink(self, question: Question, before: _Entry[T] | None, facts: frozenset[Fact]) -> None:
-        if before is not None:
-            self._unlink(question, before.facts - facts)
-            facts = facts - before.facts
-        for fact in facts:
-            self._readers[fact].add(question)
-
-    def _unlink(self, question: Question, facts: frozenset[Fact]) -> None:
-        for fact in facts:
-            readers = self._readers[fact]
-            readers.discard(question)
-            if not readers:
-                del self._readers[fact]
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
 
 def _object_of(fact: Fact) -> ObjectRef | None:

@@ -20,6 +20,8 @@ from tulle.store.protocol import Compacted, Store, Stored
 log = logging.getLogger(__name__)
 
 Publish = Callable[[Snapshot, frozenset[Fact]], None]
+FAULTS = "faults"
+"""The table of the facts that say which stored objects are not served as they are."""
 
 
 class Fault(Struct, frozen=True):
@@ -48,6 +50,7 @@ class Refresh:
         """Reads the whole store and publishes it. If the guard refuses, the objects stay as they were; later writes
         are followed."""
         listing = await self._store.list()
+        before = dict(self.problems)
         self.problems.clear()
         listed = self._decoded((s.ref, s) for s in listing.items)
         gone = {ref: None for ref in self.snapshot.objects if ref not in listed}
@@ -56,16 +59,17 @@ class Refresh:
         if self.refusal:
             log.error("%s", self.refusal)
             snapshot, facts = replace(self.snapshot, revision=listing.revision), frozenset()
-        await self._advance(snapshot, facts)
+        await self._advance(snapshot, facts | self._faults_since(before))
 
     async def follow(self) -> None:
         """Publishes one snapshot per write, for ever; reads everything again where events were missed."""
         while True:
             try:
                 async for events in self._store.watch(self.snapshot.revision):
+                    before = dict(self.problems)
                     changes = self._decoded((e.ref, e.stored) for e in events)
                     snapshot, facts = update(self.snapshot, changes, max(e.revision for e in events))
-                    await self._advance(snapshot, facts)
+                    await self._advance(snapshot, facts | self._faults_since(before))
             except Compacted:
                 await self.load()
 
@@ -79,6 +83,10 @@ class Refresh:
             self.snapshot = snapshot
             self._publish(snapshot, facts)
             self._advanced.notify_all()
+
+    def _faults_since(self, before: Mapping[ObjectRef, Fault]) -> frozenset[Fact]:
+        now = self.problems
+        return frozenset(Fact(FAULTS, ref) for ref in before.keys() | now.keys() if before.get(ref) != now.get(ref))
 
     def _decoded(self, entries: Iterable[tuple[ObjectRef, Stored | None]]) -> Mapping[ObjectRef, Resource | None]:
         """An object that cannot be read is left as it was last good, and its problems are kept for its status."""

@@ -1,12 +1,14 @@
 """Says what is true of a stored object: is it accepted, do its references lead somewhere, did the proxies take it."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.api import Status
 from tulle.control.compile import Compiler
-from tulle.control.refresh import Refresh
+from tulle.control.refresh import FAULTS, Refresh
 from tulle.control.rejections import Rejection, Rejections
 from tulle.model.app import App
 from tulle.model.conditions import (
@@ -23,6 +25,7 @@ from tulle.model.keys import Key
 from tulle.model.kinds import Resource
 from tulle.model.names import ObjectRef, ServiceName
 from tulle.model.service import Service
+from tulle.model.snapshot import Fact
 from tulle.model.tcp_route import TCPRoute
 from tulle.model.unserved import unserved
 from tulle.view import Reader
@@ -36,6 +39,22 @@ REASON_UNASSIGNED = "NoNode"
 REASON_TAKEN = "AddressTaken"
 
 
+class Blame(Struct, frozen=True):
+    """Why what was made from an object is not with the proxies."""
+
+    reason: str
+    message: str
+
+
+class Answer(Struct, frozen=True):
+    """What is true of an object apart from what proxies say, and the facts that this rests on. `generation`: that of
+    the object, None where there is nothing that proxies could have."""
+
+    status: Status
+    facts: frozenset[Fact]
+    generation: int | None = None
+
+
 class Statuses:
     """Computed when asked for, from the current snapshot and what proxies refused."""
 
@@ -43,56 +62,97 @@ class Statuses:
         self._refresh = refresh
         self._compiler = compiler
         self._rejections = rejections
+        self._blame: Mapping[ObjectRef, Blame] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        compiler.listen(self._blame_differs)
+        rejections.listen(self._blame_differs)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` when what `blame` gave last may be no longer true."""
+        self._listeners.append(listener)
 
     def of(self, ref: ObjectRef) -> Status:
+        return complete(self.answer(ref), self.blame().get(ref))
+
+    def answer(self, ref: ObjectRef) -> Answer:
+        reader = Reader(self._refresh.snapshot)
+        resource = self._refresh.snapshot.objects.get(ref)
         fault = self._refresh.problems.get(ref)
+        status, generation = Status(), None
         if fault is not None:
             message = "; ".join(map(str, fault.problems))
-            return Status((Condition(ACCEPTED, "False", REASON_INVALID, message, fault.generation),))
-        resource = self._refresh.snapshot.objects.get(ref)
-        if resource is None:
-            return Status()
-        programmed = self._programmed(resource)
-        if isinstance(resource, HTTPRoute | GRPCRoute | TCPRoute):
-            parents = parent_statuses(Reader(self._refresh.snapshot), resource)
-            return Status(parents=tuple(replace(p, conditions=(*p.conditions, programmed)) for p in parents))
-        return Status((self._accepted(resource), programmed))
+            status = Status((Condition(ACCEPTED, "False", REASON_INVALID, message, fault.generation),))
+        elif isinstance(resource, HTTPRoute | GRPCRoute | TCPRoute):
+            status, generation = Status(parents=parent_statuses(reader, resource)), resource.metadata.generation
+        elif resource is not None:
+            status, generation = Status((self._accepted(reader, resource),)), resource.metadata.generation
+        return Answer(status, frozenset({*reader.facts, Fact("objects", ref), Fact(FAULTS, ref)}), generation)
 
-    def _accepted(self, resource: Resource) -> Condition:
+    def blame(self) -> Mapping[ObjectRef, Blame]:
+        """All objects of which something could not be compiled, or was refused by a proxy."""
+        if self._blame is None:
+            self._blame = self._find_blame()
+        return self._blame
+
+    def _blame_differs(self) -> None:
+        """Called often: what it means is found out when somebody asks."""
+        if self._blame is not None:
+            self._blame = None
+            for listener in self._listeners:
+                listener()
+
+    def _find_blame(self) -> Mapping[ObjectRef, Blame]:
+        failed: defaultdict[ObjectRef, list[str]] = defaultdict(list)
+        for key, text in self._compiler.failures.items():
+            for ref in self._blamed(key):
+                failed[ref].append(text)
+        refused: defaultdict[ObjectRef, list[Rejection]] = defaultdict(list)
+        for rejection in self._rejections.all():
+            for ref in self._blamed(key_of(rejection.type_url, rejection.name)):
+                refused[ref].append(rejection)
+        return {
+            **{ref: Blame(REASON_REJECTED, _words(found)) for ref, found in refused.items()},
+            **{ref: Blame(REASON_NOT_COMPILED, "; ".join(texts)) for ref, texts in failed.items()},
+        }
+
+    def _accepted(self, reader: Reader, resource: Resource) -> Condition:
         generation = resource.metadata.generation
         problems = unserved(resource)
         if problems:
             return Condition(ACCEPTED, "False", REASON_UNSUPPORTED_VALUE, "; ".join(map(str, problems)), generation)
         if isinstance(resource, App) and not resource.spec.node:
             return Condition(ACCEPTED, "False", REASON_UNASSIGNED, "no node runs it: set spec.node", generation)
-        owner = self._owner_of_its_address(resource)
+        owner = _owner_of_its_address(reader, resource)
         if owner is not None:
             message = f"spec.clusterIP is the address of {owner}; this service has another: remove the field"
             return Condition(ACCEPTED, "False", REASON_TAKEN, message, generation)
         return Condition(ACCEPTED, "True", REASON_ACCEPTED, "", generation)
-
-    def _owner_of_its_address(self, resource: Resource) -> ServiceName | None:
-        """The other service that has the address which a service declares."""
-        if not isinstance(resource, Service):
-            return None
-        owner = self._refresh.snapshot.addresses.get(resource.spec.cluster_ip)
-        return owner if owner != ServiceName(resource.metadata.namespace, resource.metadata.name) else None
-
-    def _programmed(self, resource: Resource) -> Condition:
-        generation = resource.metadata.generation
-        failed = [text for key, text in self._compiler.failures.items() if resource.ref in self._blamed(key)]
-        if failed:
-            return Condition(PROGRAMMED, "False", REASON_NOT_COMPILED, "; ".join(failed), generation)
-        refused = [r for r in self._rejections.all() if resource.ref in self._blamed(key_of(r.type_url, r.name))]
-        if refused:
-            return Condition(PROGRAMMED, "False", REASON_REJECTED, _words(refused), generation)
-        return Condition(PROGRAMMED, "True", REASON_PROGRAMMED, "", generation)
 
     def _blamed(self, key: Key | None) -> frozenset[ObjectRef]:
         """The routes behind what went wrong; where there is none the services, else all objects behind it."""
         objects = self._compiler.objects_of(key) if key is not None else frozenset()
         routes = frozenset(ref for ref in objects if ref.kind in ("HTTPRoute", "GRPCRoute", "TCPRoute"))
         return routes or frozenset(ref for ref in objects if ref.kind == "Service") or objects
+
+
+def complete(answer: Answer, blame: Blame | None) -> Status:
+    """With what proxies say."""
+    if answer.generation is None:
+        return answer.status
+    programmed = Condition(PROGRAMMED, "True", REASON_PROGRAMMED, "", answer.generation)
+    if blame is not None:
+        programmed = Condition(PROGRAMMED, "False", blame.reason, blame.message, answer.generation)
+    if answer.status.parents:
+        return Status(parents=tuple(replace(p, conditions=(*p.conditions, programmed)) for p in answer.status.parents))
+    return Status((*answer.status.conditions, programmed))
+
+
+def _owner_of_its_address(reader: Reader, resource: Resource) -> ServiceName | None:
+    """The other service that has the address which a service declares."""
+    owner = reader.service_at(resource.spec.cluster_ip) if isinstance(resource, Service) else None
+    if owner is None or owner.name == ServiceName(resource.metadata.namespace, resource.metadata.name):
+        return None
+    return owner.name
 
 
 def _words(refused: Sequence[Rejection]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.fakes.backend import FakeBackend
+from tests.fakes.told_backend import ToldBackend
 
 from tulle.api.app import create_api
 from tulle.api.guard import Access
@@ -32,9 +32,9 @@ class AuditLog:
 
 
 @pytest.fixture
-def backend() -> FakeBackend:
+def backend() -> ToldBackend:
     ticks = itertools.count(1_700_000_000)
-    return FakeBackend(MemoryStore(clock=lambda: float(next(ticks))))
+    return ToldBackend(MemoryStore(clock=lambda: float(next(ticks))))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def audit() -> AuditLog:
 
 
 @pytest.fixture
-def app(backend: FakeBackend, audit: AuditLog) -> FastAPI:
+def app(backend: ToldBackend, audit: AuditLog) -> FastAPI:
     return create_api(backend, Access(token=None), audit, clock=lambda: 1_800_000_000.0)
 
 

@@ -12,11 +12,14 @@ import uvicorn
 from fastapi import FastAPI
 from msgspec import Struct
 from tests.fakes.backend import FakeBackend
+from tests.fakes.told_backend import ToldBackend
 from tests.unit.api.conftest import AuditLog, Json
 from tests.unit.api.test_resources import service
 
 from tulle.api.app import create_api
+from tulle.api.backend import Status
 from tulle.api.guard import Access
+from tulle.model.conditions import ACCEPTED, Condition
 from tulle.model.names import ObjectRef
 from tulle.store.limits import Limits
 from tulle.store.memory import MemoryStore
@@ -106,6 +109,77 @@ async def test_what_there_is_then_what_happens(client: httpx.AsyncClient) -> Non
     assert frames[1].data["spec"]["ports"][0]["port"] == 81
     assert frames[1].data["status"]["conditions"]
     assert frames[2].data["metadata"] == {"name": "web", "namespace": "shop", "resourceVersion": "4"}
+
+
+def say(backend: ToldBackend, words: str, *names: str) -> None:
+    """Of these objects the words are true from now on."""
+    refs = frozenset(ObjectRef("v1", "Service", "shop", name) for name in names)
+    for ref in refs:
+        backend.known_statuses[ref] = Status((Condition(ACCEPTED, "False", "Invalid", words),))
+    for watch in backend.watches:
+        watch.told.put_nowait(refs)
+
+
+def message(frame: Frame) -> str:
+    return str(frame.data["status"]["conditions"][0]["message"])
+
+
+async def test_a_status_that_changes(client: httpx.AsyncClient, backend: ToldBackend) -> None:
+    await put(client, "web")
+    await put(client, "db")
+    async with watching(client) as watch:
+        await watch.frames(3)
+        say(backend, "refused", "web", "db")
+        frames = await watch.frames(2)
+        assert [(f.event, f.id, f.name, message(f)) for f in frames] == [
+            ("MODIFIED", "", "db", "refused"),
+            ("MODIFIED", "", "web", "refused"),
+        ]
+        assert frames[1].data["metadata"]["resourceVersion"] == "1"
+        say(backend, "refused", "web")  # which has been shown already
+        say(backend, "refused again", "db")
+        (frame,) = await watch.frames(1)
+        assert (frame.name, message(frame)) == ("db", "refused again")
+        await put(client, "web", port=81)
+        (frame,) = await watch.frames(1)
+        assert (frame.name, frame.id, message(frame)) == ("web", "3", "refused")
+
+
+async def test_the_status_of_what_is_not_shown(client: httpx.AsyncClient, backend: ToldBackend) -> None:
+    await put(client, "web", labels={"tier": "front"})
+    await put(client, "db")
+    async with watching(client, labelSelector="tier=front") as watch:
+        await watch.frames(2)
+        await client.delete(f"{SERVICES}/web")
+        await watch.frames(1)
+        say(backend, "refused", "web", "db", "nobody")
+        await put(client, "app", labels={"tier": "front"})
+        assert [frame.name for frame in await watch.frames(1)] == ["app"]
+
+
+async def test_whoever_goes_on_from_a_revision_gets_statuses_that_changed_meanwhile(
+    client: httpx.AsyncClient, backend: ToldBackend
+) -> None:
+    for name in ("old", "new"):
+        await put(client, name)
+    say(backend, "refused", "old")
+    async with watching(client, resourceVersion="1") as watch:
+        frames = await watch.frames(2)
+        assert [(f.event, f.id, f.name) for f in frames] == [("MODIFIED", "", "old"), ("ADDED", "2", "new")]
+        assert message(frames[0]) == "refused"
+        say(backend, "refused again", "old")
+        assert message((await watch.frames(1))[0]) == "refused again"
+
+
+async def test_a_watch_that_ends_is_no_longer_told(client: httpx.AsyncClient, backend: ToldBackend) -> None:
+    async with watching(client) as watch:
+        await watch.frames(1)
+        assert len(backend.watches) == 1
+        await backend.store.close()
+        await watch.frames(1)
+        with pytest.raises(EOFError):
+            await watch.frame()
+    assert backend.watches == []
 
 
 async def test_from_a_revision_nothing_is_missed(client: httpx.AsyncClient) -> None:

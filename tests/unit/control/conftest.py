@@ -61,6 +61,7 @@ class Plane:
 
     def _publish(self, snapshot: Snapshot, facts: frozenset[Fact]) -> None:
         self.streams.publish(self.compiler.advance(snapshot, facts))
+        self.backend.published(facts)
 
     async def enrol(self, node: str, *rules: str) -> NodeIdentity:
         token, ticket = new_token(node, tuple(map(parse_rule, rules)), NOW + timedelta(hours=1), self.authority.pin)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from tests.fakes import mesh
 
-from tulle.control.refresh import Refresh
+from tulle.control.refresh import FAULTS, Refresh
 from tulle.model.http_route import HTTPRouteRule
 from tulle.model.kinds import Resource
 from tulle.model.mesh import Mesh, MeshSpec
@@ -126,7 +126,7 @@ class TestWhatCannotBeRead:
         async with world.following():
             await world.until(await world.break_(CATALOG, body))
             assert world.refresh.problems[CATALOG.ref].problems
-            assert world.published.facts[-1] == frozenset()
+            assert world.published.facts[-1] == {Fact(FAULTS, CATALOG.ref)}
             assert world.published.names[-1] == {"catalog"}
             await world.until(await world.write(mesh.service("catalog", [mesh.TCP])))
             assert world.refresh.problems == {}
