@@ -743,7 +743,7 @@ async def test_an_end_is_asked_for_and_then_made(applications: Applications, net
     launched = await applications.start(applications.launch("sh", "-c", program))
     await _wait_for(applications.log, "ready")
     assert await process.terminate(launched, grace=0.1) == -signal.SIGKILL
-    assert list(process.leftovers(launched)) == []
+    assert process.leftovers(launched) == ()
 
 
 async def test_an_application_may_end_in_its_own_time(applications: Applications) -> None:
@@ -825,7 +825,7 @@ async def test_a_killed_agent_is_survived_adopted_and_swept(namespaces: Namespac
     # Nobody's child: whoever adopted it may take its time to reap it.
     stat = _text(Path(f"/proc/{launched.process.pid}/stat"))
     assert stat == "" or stat.rpartition(") ")[2].startswith("Z")
-    assert list(process.leftovers(launched)) == []
+    assert process.leftovers(launched) == ()
     assert namespaces.sweep(keep=[CATALOG]) == ()
     assert namespaces.sweep() == (CATALOG,)
 

@@ -9,7 +9,6 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -166,7 +165,7 @@ async def terminate(launched: Launched, grace: float) -> int | None:
         finally:
             process.close()
     for _ in range(_KILL_ROUNDS):
-        left = tuple(leftovers(launched))
+        left = await asyncio.to_thread(leftovers, launched)  # a host may have thousands of processes
         if not left:
             break
         for identity in left:
@@ -178,7 +177,7 @@ async def terminate(launched: Launched, grace: float) -> int | None:
     return code
 
 
-def leftovers(launched: Launched) -> Iterator[ProcessIdentity]:
+def leftovers(launched: Launched) -> tuple[ProcessIdentity, ...]:
     """The processes of an application: in both its mount and its network namespace.
 
     Both, because the number of a namespace that has ended is given away again; the network's is held by its path. And
@@ -187,14 +186,23 @@ def leftovers(launched: Launched) -> Iterator[ProcessIdentity]:
     try:
         network = Path(launched.network).stat().st_ino
     except FileNotFoundError:
-        return
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        identity = identity_of(int(entry.name))
-        try:
-            inside = (entry / "ns/net").stat().st_ino == network and (entry / "ns/mnt").stat().st_ino == launched.mounts
-        except OSError:  # ended, or somebody else's
-            continue
-        if inside and identity is not None:
-            yield identity
+        return ()
+    entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    found = (_identity_inside(entry, network, launched.mounts) for entry in entries)
+    return tuple(identity for identity in found if identity is not None)
+
+
+def _identity_inside(entry: Path, network: int, mounts: int) -> ProcessIdentity | None:
+    """The process of an entry of /proc, if it is in these namespaces. Looked at twice, because its number may be given
+    away again meanwhile; once is enough to pass over all the others of a host."""
+    if not _is_inside(entry, network, mounts):
+        return None
+    identity = identity_of(int(entry.name))
+    return identity if _is_inside(entry, network, mounts) else None
+
+
+def _is_inside(entry: Path, network: int, mounts: int) -> bool:
+    try:
+        return (entry / "ns/mnt").stat().st_ino == mounts and (entry / "ns/net").stat().st_ino == network
+    except OSError:  # ended, or somebody else's
+        return False

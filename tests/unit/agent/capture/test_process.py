@@ -34,4 +34,13 @@ def test_without_a_network_there_are_no_leftovers() -> None:
     identity = identity_of(os.getpid())
     assert identity is not None
     mounts = Path("/proc/self/ns/mnt").stat().st_ino
-    assert list(leftovers(Launched(identity, mounts, "/nonexistent"))) == []
+    assert leftovers(Launched(identity, mounts, "/nonexistent")) == ()
+
+
+def test_leftovers_are_in_both_namespaces() -> None:
+    identity = identity_of(os.getpid())
+    assert identity is not None
+    mounts = Path("/proc/self/ns/mnt").stat().st_ino
+    assert identity in leftovers(Launched(identity, mounts, "/proc/self/ns/net"))
+    assert leftovers(Launched(identity, mounts + 1_000_000, "/proc/self/ns/net")) == ()
+    assert leftovers(Launched(identity, mounts, "/proc/self/ns/mnt")) == ()
