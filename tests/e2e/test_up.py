@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.e2e.live import Installation, echo_app, manifest, service, until
+from tests.e2e.live import Done, Installation, echo_app, manifest, service, until
 
 from tulle.agent.mesh_ports import MESH_PORTS
 
@@ -28,8 +28,12 @@ def one(mesh: Installation, **spec: object) -> str:
     return mesh.write("one.yaml", manifest(echo_app("one", "north", **spec), service("one", "north")))
 
 
+def asked(mesh: Installation) -> Done:
+    return mesh.tulle("exec", "-n", "north", "one", "--", "curl", "-sf", "http://one:8080/")
+
+
 def answers(mesh: Installation) -> str:
-    done = mesh.tulle("exec", "-n", "north", "one", "--", "curl", "-s", "http://one:8080/")
+    done = asked(mesh)
     assert done.returncode == 0, done.stderr
     name: str = json.loads(done.stdout)["app"]
     return name
@@ -106,6 +110,25 @@ def test_a_mesh_port_that_somebody_else_took_is_given_up(bare: Installation) -> 
         assert not mesh_ports(bare) & chosen
         assert answers(bare) == "one"
         assert up.stop() == 0
+
+
+def test_a_mesh_port_that_is_taken_while_a_proxy_starts_again_is_given_up(bare: Installation) -> None:
+    if bare.user.uid != 0:
+        pytest.skip("an ordinary user's proxies have a network of their own")
+    up = bare.up("-f", one(bare))
+    (port,) = mesh_ports(bare)
+    (state,) = bare.run_dir.glob("proxies/*/process.json")
+    os.kill(json.loads(state.read_text())["process"]["pid"], signal.SIGKILL)
+    with until(lambda: listening(port), "the port is free for others"):
+        until(lambda: mesh_ports(bare).isdisjoint({port}), "it has another port")
+        until(lambda: asked(bare).returncode == 0, "it answers")
+    assert up.stop() == 0
+
+
+def listening(port: int) -> socket.socket | None:
+    with contextlib.suppress(OSError):
+        return socket.create_server(("127.0.0.1", port))
+    return None
 
 
 def mesh_ports(mesh: Installation) -> set[int]:

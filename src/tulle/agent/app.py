@@ -117,7 +117,8 @@ class Agent:
         binary = envoy_binary.find(os.environ)
         self._proxy_user = None if settings.rootless else _proxy_user(settings)
         command = EnvoyCommand(binary.path, self._bootstrap_of, lambda _: self._proxy_network, user=self._proxy_user)
-        self.supervisor = Supervisor(paths.run_dir, command)
+        self._live: asyncio.Queue[ProxyId] = asyncio.Queue()
+        self.supervisor = Supervisor(paths.run_dir, command, live=self._live.put_nowait)
 
     async def run(self, started: asyncio.Event, stopping: asyncio.Event) -> None:
         """Serves until cancelled, and leaves proxies and applications running then; ends all of them first where
@@ -177,6 +178,7 @@ class Agent:
             "relay": self.relay.run(settings.paths.xds_socket, self._proxy_user),
             "feed": self.feed.run(),
             "proxies": self.supervisor.run(),
+            "mesh ports": self._keep_served(host),
             "certificates": self._svids.run(),
             "report": self._reporter.run(),
             "applications": applications.run(),
@@ -202,6 +204,13 @@ class Agent:
         async for view in self.feed.views():
             self._dns.apply(view.dns)
             applications.apply(view)
+
+    async def _keep_served(self, host: Host) -> None:
+        """Looks after the workloads of every proxy that has become live."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                proxy = await self._live.get()
+                tasks.create_task(host.keep_served(proxy), name=f"mesh ports of {proxy}")
 
     async def _take_over(self, host: Host, processes: AppProcesses, applications: Applications, joined: Joined) -> None:
         """Adopts what an earlier agent left running, and removes the rest of what it left."""

@@ -142,11 +142,13 @@ class Host:
         self._ports = ports
         self._accepts = accepts
         self._listens = listens
+        self._coming: set[WorkloadName] = set()
 
     async def admit(self, admission: Admission) -> Record:
         """Returns once the workload is in the mesh, its application not yet started. Raises NotAdmitted; then
         nothing of it is left."""
         network = await self._make_network(admission.name)
+        self._coming.add(admission.name)
         try:
             async with asyncio.timeout(self.settings.ready):
                 return await self._bring_in(admission, network)
@@ -159,6 +161,8 @@ class Host:
             if isinstance(error, OSError | AgentError):
                 raise NotAdmitted(f"{admission.name} cannot be brought into the mesh: {error}") from error
             raise
+        finally:
+            self._coming.discard(admission.name)
 
     async def _make_network(self, name: WorkloadName) -> Path:
         """Nothing is to be discarded where this fails: what is there then is another's."""
@@ -184,25 +188,49 @@ class Host:
             ports=admission.ports,
             labels=admission.labels,
         )
-        for _ in range(_PORT_TRIES):
-            try:
-                await self._serve(record)
-            except PortTaken as error:
-                log.warning("%s has another mesh port now: %s", record.name, error)
-                record = replace(record, mesh_port=self._mesh_port())
-            else:
-                return record
-        raise AgentError(f"{_PORT_TRIES} mesh ports in turn were taken by others while they were tried")
+        await self._tell_of(record)
+        return await self._served(record)
 
-    async def _serve(self, record: Record) -> None:
-        """Returns once the workload's proxy serves it. Raises PortTaken."""
+    async def _tell_of(self, record: Record) -> None:
+        """Puts a workload on the roster and returns when the control plane has heard. Raises AgentError."""
         self.roster.put(record)
         await self._reports.reported(self.settings.ready)
         if (refusal := self._reports.refusal(record.name)) is not None:
             raise AgentError(f"the control plane refuses it: {refusal.message}")
         self.deal()
-        while not await self._is_in(record):
-            await asyncio.sleep(_PAUSE)
+
+    async def _served(self, record: Record) -> Record:
+        """Returns the record of a workload once its proxy serves it, or it has gone: with another mesh port where
+        somebody else listens at the one it had. Raises AgentError."""
+        for _ in range(_PORT_TRIES):
+            try:
+                while self.roster.get(record.name) is not None and not await self._is_in(record):
+                    await asyncio.sleep(_PAUSE)
+            except PortTaken as error:
+                current = self.roster.get(record.name)
+                if current is None:
+                    return record
+                log.warning("%s has another mesh port now: %s", record.name, error)
+                record = replace(current, mesh_port=self._mesh_port())
+                await self._tell_of(record)
+            else:
+                return record
+        raise AgentError(f"{_PORT_TRIES} mesh ports in turn were taken by others while they were tried")
+
+    async def keep_served(self, proxy: ProxyId) -> None:
+        """Gives the workloads of a proxy that was started again other mesh ports, where somebody else has taken theirs
+        meanwhile: its log would say so, and nothing else. Returns when they are served, or says why they are not."""
+        records = [r for r in self.roster.records() if r.proxy(self.settings.node) == proxy]
+        await asyncio.gather(*(self._keep_served(r) for r in records if r.name not in self._coming))
+
+    async def _keep_served(self, record: Record) -> None:
+        try:
+            async with asyncio.timeout(self.settings.ready):
+                await self._served(record)
+        except TimeoutError:
+            log.error("%s is not served: its proxy does not listen at %d", record.name, record.mesh_port)
+        except AgentError as error:
+            log.error("%s is not served: %s", record.name, error)
 
     async def adopt(self, record: Record) -> bool:
         """Takes over a workload of an earlier agent, if its namespace is still there. After the last one, `deal`."""

@@ -50,7 +50,8 @@ class ProxyStatus(Struct, frozen=True):
 
 
 class ProxyKeeper:
-    """Runs until the proxy is no longer wanted and has ended; adopts what it finds running first."""
+    """Runs until the proxy is no longer wanted and has ended; adopts what it finds running first. `live` is called
+    where the proxy has become live: after each start, and where it answers again."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class ProxyKeeper:
         command: EnvoyCommand,
         limits: SuperviseLimits,
         clock: Callable[[], float],
+        live: Callable[[], None],
     ) -> None:
         self.proxy = proxy
         self.status = ProxyStatus(proxy)
@@ -67,6 +69,7 @@ class ProxyKeeper:
         self._command = command
         self._limits = limits
         self._clock = clock
+        self._live = live
         self._admin = EnvoyAdmin(directory.admin, limits.probe_timeout)
         self._policy = RestartPolicy(limits.restart)
         self._wanted = True
@@ -163,7 +166,10 @@ class ProxyKeeper:
             return seen
         if info.node.id != str(self.proxy):
             return seen.failed()
+        before = self.status.phase
         self._show("live" if info.state == "LIVE" else "initializing", process)
+        if self.status.phase == "live" and before != "live":
+            self._live()
         return seen.answered(self._clock())
 
     async def _either(self, ended: asyncio.Task[int | None], limit: float) -> None:

@@ -8,6 +8,7 @@ never more than one Envoy for a proxy: a lock that the Envoy itself holds sees t
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from tulle.agent.envoy_command import EnvoyCommand
@@ -20,7 +21,7 @@ from tulle.model.names import ProxyId
 class Supervisor:
     """Runs the proxies that `want` names. Cancelling `run` leaves them running; `stop_all` ends them.
 
-    `clock` is monotonic, in seconds.
+    `clock` is monotonic, in seconds. `live` hears of every proxy that has become live, each time.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class Supervisor:
         command: EnvoyCommand,
         limits: SuperviseLimits = SuperviseLimits(),  # noqa: B008 (frozen)
         clock: Callable[[], float] = time.monotonic,
+        live: Callable[[ProxyId], None] = lambda _: None,
     ) -> None:
         self._run_dir = run_dir
         self._command = command
         self._limits = limits
         self._clock = clock
+        self._live = live
         self._wanted: frozenset[ProxyId] | None = None
         self._keepers: dict[ProxyId, ProxyKeeper] = {}
         self._changed = asyncio.Event()
@@ -66,9 +69,9 @@ class Supervisor:
     def _apply(self, wanted: frozenset[ProxyId], tasks: asyncio.TaskGroup) -> None:
         for proxy in wanted | self._left_over():
             if proxy not in self._keepers:
-                keeper = ProxyKeeper(
-                    proxy, ProxyDirectory.of(self._run_dir, proxy), self._command, self._limits, self._clock
-                )
+                directory = ProxyDirectory.of(self._run_dir, proxy)
+                live = partial(self._live, proxy)
+                keeper = ProxyKeeper(proxy, directory, self._command, self._limits, self._clock, live)
                 self._keepers[proxy] = keeper
                 keeper.task = tasks.create_task(self._keep(keeper), name=f"keep {proxy}")
         for proxy, keeper in self._keepers.items():

@@ -112,6 +112,54 @@ async def test_a_proxy_that_does_not_answer_yet_is_asked_again(parts: FakeHostPa
     assert (await host.admit(ADMISSION)).mesh_port == 15100
 
 
+async def test_a_mesh_port_that_is_taken_while_its_proxy_is_away_is_given_up(parts: FakeHostParts, host: Host) -> None:
+    await host.admit(ADMISSION)
+    parts.roster.set_state(WEB_1, "Ready")
+    parts.steps.clear()
+    parts.taken = {15100}
+    await host.keep_served(ProxyId("n1", WEB_1))
+    (record,) = parts.roster.records()
+    assert (record.mesh_port, record.state) == (15101, "Ready")
+    assert parts.steps == [*IN[5:], "report web-1 Ready", *IN[3:6], "dial host 10.0.0.1:15101", IN[7][:-1] + "1"]
+
+
+async def test_only_the_workloads_of_the_proxy_are_looked_after(parts: FakeHostParts, host: Host) -> None:
+    await host.admit(ADMISSION)
+    parts.taken = {15100}
+    await host.keep_served(ProxyId("n1"))
+    assert [record.mesh_port for record in parts.roster.records()] == [15100]
+
+
+async def test_a_workload_that_is_coming_looks_after_itself(parts: FakeHostParts, host: Host) -> None:
+    parts.listening = False
+    admitting = asyncio.create_task(host.admit(ADMISSION))
+    await asyncio.sleep(1)
+    await host.keep_served(ProxyId("n1", WEB_1))
+    assert asyncio.get_running_loop().time() == 1
+    parts.listening = True
+    await admitting
+
+
+async def test_a_workload_that_has_gone_is_not_brought_back(parts: FakeHostParts, host: Host) -> None:
+    await host.admit(ADMISSION)
+    parts.listening = False
+    looking = asyncio.create_task(host.keep_served(ProxyId("n1", WEB_1)))
+    await asyncio.sleep(1)
+    await host.discard(WEB_1)
+    await looking
+    assert_nothing_is_left(parts)
+
+
+async def test_a_proxy_that_does_not_listen_again_is_told(
+    parts: FakeHostParts, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.admit(ADMISSION)
+    parts.listening = False
+    await host.keep_served(ProxyId("n1", WEB_1))
+    assert asyncio.get_running_loop().time() == pytest.approx(60)
+    assert "web-1.shop is not served: its proxy does not listen at 15100" in caplog.text
+
+
 async def test_without_a_network_there_is_nothing_to_discard(parts: FakeHostParts, host: Host) -> None:
     parts.failures["create network"] = OSError("no nftables")
     with pytest.raises(NotAdmitted, match="no nftables"):
