@@ -8,7 +8,6 @@ are limited, because a text may come from anybody.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 
 import yaml
 from msgspec import Struct
@@ -75,9 +74,13 @@ def _documents(text: str, line: int) -> Iterator[Document]:
         events = yaml.parse(text, Loader=yaml.CSafeLoader)
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
-                document = _Reader(events, line).document()
+                reader = _Reader(events, line)
+                document = reader.document()
                 if document.value is not None or document.problems:
                     yield document
+                if reader.abandoned:
+                    # To read over the rest would take the parser minutes, if it is brackets in brackets.
+                    return
     except yaml.YAMLError as error:
         problem = _syntax_problem(error, line)
         yield _failed(problem, problem.line)
@@ -104,7 +107,7 @@ class _Abandoned(Exception):
 
 
 class _Reader:
-    """Turns the events of one document into its tree."""
+    """Turns the events of one document into its tree. `abandoned`: it stopped before the document's end."""
 
     def __init__(self, events: Iterator[yaml.Event], line: int) -> None:
         self._events = events
@@ -113,6 +116,7 @@ class _Reader:
         self._texts: dict[str, str] = {}
         self._problems: list[Problem] = []
         self._anchors: dict[str, tuple[Tree, int] | None] = {}
+        self.abandoned = False
         self._size = 0
         self._aliased = 0
 
@@ -124,16 +128,10 @@ class _Reader:
         try:
             value = self._value(first, "", 0)
         except _Abandoned:
-            self._read_over()
+            self.abandoned = True
         except yaml.YAMLError as error:
             self._problems.append(_syntax_problem(error, self._before))
         return Document(value, line, self._lines, self._texts, tuple(self._problems))
-
-    def _read_over(self) -> None:
-        """Skips the rest of an abandoned document. What else is wrong with it does not matter any more."""
-        with suppress(yaml.YAMLError):
-            while not isinstance(next(self._events, None), yaml.DocumentEndEvent | None):
-                pass
 
     def _line(self, event: yaml.Event) -> int:
         return self._before + 1 + (event.start_mark.line if event.start_mark else 0)

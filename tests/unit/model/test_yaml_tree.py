@@ -99,6 +99,14 @@ def test_a_mistake_does_not_hide_the_next_document() -> None:
     assert [document.line for document in documents if document.problems] == [1, 5]
 
 
+def test_nothing_is_read_behind_what_is_nested_too_deep() -> None:
+    """The parser's work grows with the square of the depth."""
+    (document,) = read_yaml("[" * (MAX_DEPTH + 2) + "}\n...\na: 1\n")
+    assert [problem.message for problem in document.problems] == [f"values are nested more than {MAX_DEPTH} deep"]
+    (document,) = read_yaml("[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2) + "\n...\na: 1\n")
+    assert document.problems
+
+
 @given(st.text())
 def test_never_raises(text: str) -> None:
     read_yaml(text)
