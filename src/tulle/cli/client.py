@@ -1,13 +1,14 @@
 """Speaks HTTP with the control plane: over the socket of this host, or over TLS with a token."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from ssl import SSLError, create_default_context
 from typing import TypeVar
 
 import httpx
 import msgspec
+from msgspec import Raw, Struct
 
 from tulle.api.messages import ProblemDocument
 from tulle.api.paths import run_paths
@@ -19,6 +20,15 @@ from tulle.model.problem import Problem
 T = TypeVar("T")
 
 TIMEOUT = httpx.Timeout(30, connect=5)
+WATCH_TIMEOUT = httpx.Timeout(45, connect=5)
+"""Three times as long as a watch is silent."""
+
+
+class ServerEvent(Struct, frozen=True):
+    """What happened, and to what."""
+
+    event: str
+    data: Raw
 
 
 class Refused(Failure):
@@ -45,6 +55,18 @@ class ControlPlane:
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
         self._exchange("DELETE", path, query)
 
+    def watch(self, path: str, query: Mapping[str, str]) -> Iterator[ServerEvent]:
+        """The events of a list that goes on, for as long as somebody takes them; raises Refused, Unreachable."""
+        try:
+            with self._http.stream("GET", path, params={**query, "watch": "true"}, timeout=WATCH_TIMEOUT) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refused(response)
+                yield from _events(response.iter_lines())
+            raise Unreachable(f"the control plane at {self._where} has ended the watch", "start it again")
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
     def _ask(
         self, method: str, path: str, kind: type[T], query: Mapping[str, str] | None, body: bytes | None = None
     ) -> T:
@@ -64,10 +86,25 @@ class ControlPlane:
         try:
             response = self._http.request(method, path, params=query, content=body, headers=headers)
         except httpx.TransportError as error:
-            raise Unreachable(f"no control plane answers at {self._where}: {error}", _hint(self._where)) from error
+            raise self._unreachable(error) from error
         if response.is_error:
             raise _refused(response)
         return response
+
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable:
+        return Unreachable(f"no control plane answers at {self._where}: {error}", _hint(self._where))
+
+
+def _events(lines: Iterator[str]) -> Iterator[ServerEvent]:
+    """Source: HTML Living Standard, 9.2.6. Comments, which have no field's name, only keep a connection alive."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if line:
+            fields[field] = value
+        elif "data" in fields:
+            yield ServerEvent(fields.get("event", ""), Raw(fields["data"].encode()))
+            fields = {}
 
 
 def connect(server: str, token_file: Path | None, ca_file: Path | None) -> ControlPlane:

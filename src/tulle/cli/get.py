@@ -8,11 +8,12 @@ import typer
 
 from tulle.cli import options
 from tulle.cli.client import connect
-from tulle.cli.columns import NONE, Column, age, columns
 from tulle.cli.kinds import Target, targets
 from tulle.cli.options import Format
 from tulle.cli.output import print_json, print_yaml, say, table, warn
-from tulle.cli.shown import Shown, conditions, fetch, is_bad
+from tulle.cli.row import name_of, row
+from tulle.cli.shown import Shown, fetch
+from tulle.cli.watching import follow, one_kind
 from tulle.model.tree import Tree
 
 app = typer.Typer(add_completion=False)
@@ -25,6 +26,9 @@ def get(
     all_namespaces: options.AllNamespaces = False,
     selector: options.Selector = "",
     output: options.Output = Format.table,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on with what changes, until Ctrl-C; for one KIND.")
+    ] = False,
     server: options.Server = "",
     token_file: options.TokenFile = None,
     ca_file: options.CaFile = None,
@@ -38,11 +42,15 @@ def get(
       tulle get workloads -A -l app=catalog -o wide
       tulle get svc/web app/web -n shop
       tulle get all -n shop
+      tulle get httproutes -n shop -w
     """
     wanted = targets(what)
     if all_namespaces and any(target.name for target in wanted):
         raise typer.BadParameter("a name cannot be looked up in all namespaces", param_hint="--all-namespaces")
     control = connect(server, token_file, ca_file)
+    if watch:
+        follow(control, one_kind(wanted), "" if all_namespaces else namespace, selector, output)
+        return
     found = [(target, fetch(control, target, "" if all_namespaces else namespace, selector)) for target in wanted]
     objects = [shown for _, items in found for shown in items]
     single = len(wanted) == 1 and bool(wanted[0].name)
@@ -53,7 +61,7 @@ def get(
             print_yaml(_document(objects, single))
         case Format.name:
             for shown in objects:
-                say(f"{shown.resource.kind.lower()}/{shown.resource.metadata.name}")
+                say(name_of(shown.resource))
         case _:
             _tables(found, all_namespaces, wide=output is Format.wide)
             if not objects:
@@ -75,29 +83,5 @@ def _tables(found: Sequence[tuple[Target, Sequence[Shown]]], all_namespaces: boo
     for index, items in enumerate(filled):
         if index:
             say("")
-        rows = [_row(shown, now, all_namespaces, wide, with_kind=len(by_kind) > 1) for shown in items]
+        rows = [row(shown, now, all_namespaces, wide, with_kind=len(by_kind) > 1) for shown in items]
         table([cell.title for cell in rows[0]], [[cell.text for cell in row] for row in rows])
-
-
-def _row(shown: Shown, now: datetime, with_namespace: bool, wide: bool, with_kind: bool) -> list[Column]:
-    metadata = shown.resource.metadata
-    name = f"{shown.resource.kind.lower()}/{metadata.name}" if with_kind else metadata.name
-    labels = ",".join(f"{key}={value}" for key, value in sorted(metadata.labels.items()))
-    cells = (
-        *([Column("NAMESPACE", metadata.namespace or NONE)] if with_namespace else []),
-        Column("NAME", name),
-        *columns(shown.resource),
-        *_status(shown),
-        Column("AGE", age(metadata.creation_timestamp, now)),
-        Column("LABELS", labels or NONE, wide=True),
-    )
-    return [cell for cell in cells if wide or not cell.wide]
-
-
-def _status(shown: Shown) -> tuple[Column, ...]:
-    """One word on what is true of the object: the first reason why something is wrong, else that it is accepted."""
-    if shown.resource.kind in ("Workload", "Namespace", "ServiceAccount"):
-        return ()
-    found = conditions(shown.status)
-    wrong = next((condition.reason for condition in found if is_bad(condition)), "")
-    return (Column("STATUS", wrong or ("Accepted" if found else NONE)),)

@@ -23,6 +23,7 @@ STYLES = {
     "Partial": "yellow",
     "Connected": "green",
     "Disconnected": "red",
+    "Deleted": "red",
     "False": "red",
     "NotReady": "red",
     "Rejected": "red",
@@ -51,11 +52,22 @@ def _harmless(text: str) -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
     """Prints columns under headers. Lines are never cut: a pipe gets everything."""
-    widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
-    console = Output(soft_wrap=True, highlight=False)
-    console.print(_line(headers, widths, indent, bold=True), soft_wrap=True)
-    for row in rows:
-        console.print(_line(row, widths, indent), soft_wrap=True)
+    GrowingTable(headers, rows, indent)
+
+
+class GrowingTable:
+    """A table to which rows may come later, in columns as wide as those that it began with."""
+
+    def __init__(self, headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> None:
+        self._widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
+        self._indent = indent
+        self._console = Output(soft_wrap=True, highlight=False)
+        self._console.print(_line(headers, self._widths, indent, bold=True), soft_wrap=True)
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Sequence[str]) -> None:
+        self._console.print(_line(row, self._widths, self._indent), soft_wrap=True)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], indent: str, bold: bool = False) -> Text:
