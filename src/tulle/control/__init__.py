@@ -1,1 +1,1 @@
-"""control"""
+"""The control-plane process: follows the store, compiles what proxies ask for, and tells them what changes."""

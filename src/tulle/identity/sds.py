@@ -5,15 +5,14 @@ Pure, like everything that makes xDS. The names are fixed: listeners and cluster
 
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_spiffe_validator_config_pb2
-from google.protobuf.message import Message
 
 from tulle.identity.svid import Svid
 from tulle.xds.names import TRUST_BUNDLE
+from tulle.xds.packing import extension
 from tulle.xds.resource import Resource, resource
-from tulle.xds.type_urls import PREFIX, SECRET
+from tulle.xds.type_urls import SECRET
 
 _SPIFFE_VALIDATOR = "envoy.tls.cert_validator.spiffe"
-_SPIFFE_VALIDATOR_TYPE = PREFIX + "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"
 
 
 def certificate_secret(svid: Svid) -> Resource:
@@ -32,20 +31,15 @@ def trust_bundle_secret(trust_domain: str, bundle_pem: str) -> Resource:
     bundle = _inline(bundle_pem.encode())
     spiffe = tls_spiffe_validator_config_pb2.SPIFFECertValidatorConfig()
     spiffe.trust_domains.add(name=trust_domain, trust_bundle=bundle)
-    context = common_pb2.CertificateValidationContext(trusted_ca=bundle)
-    context.custom_validator_config.name = _SPIFFE_VALIDATOR
-    context.custom_validator_config.typed_config.type_url = _SPIFFE_VALIDATOR_TYPE
-    context.custom_validator_config.typed_config.value = _bytes(spiffe)
+    context = common_pb2.CertificateValidationContext(
+        trusted_ca=bundle, custom_validator_config=extension(_SPIFFE_VALIDATOR, spiffe)
+    )
     return _secret(TRUST_BUNDLE, secret_pb2.Secret(name=TRUST_BUNDLE, validation_context=context))
 
 
 def _secret(name: str, secret: secret_pb2.Secret) -> Resource:
-    return resource(SECRET, name, _bytes(secret))
+    return resource(SECRET, name, secret.SerializeToString(deterministic=True))
 
 
 def _inline(content: bytes) -> base_pb2.DataSource:
     return base_pb2.DataSource(inline_bytes=content)
-
-
-def _bytes(message: Message) -> bytes:
-    return message.SerializeToString(deterministic=True)

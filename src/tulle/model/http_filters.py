@@ -12,6 +12,23 @@ Method: TypeAlias = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "
 Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100, description="a percentage from 0 to 100")]
 
 
+NOT_TO_EDIT = frozenset(
+    (
+        "host",
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers, in lower case, that frame messages and connections or say whom a request is for: an edit would let one
+request be read as two, or pass where another one was decided on."""
+
+
 class HTTPHeader(Part, frozen=True):
     name: HeaderName
     value: HeaderValue

@@ -11,7 +11,6 @@ from tulle.model.http_filters import GRPCRouteFilter, HTTPRouteFilter
 from tulle.model.http_route import HTTPRoute, HTTPRouteRule
 from tulle.model.kinds import Resource
 from tulle.model.problem import Problem
-from tulle.model.rules.addresses import is_address
 from tulle.model.service import Service, ServiceSpec
 from tulle.model.tcp_route import TCPRoute
 from tulle.model.tree import below
@@ -80,16 +79,12 @@ def _default_gateways(route: HTTPRoute | GRPCRoute | TCPRoute) -> Iterator[Probl
         yield _not_yet("spec.useDefaultGateways", "gateways are")
 
 
-def _is_of_mesh(address: str) -> bool:
-    return ":" not in address and is_address(address) and is_virtual(address)
-
-
 def _service(spec: ServiceSpec) -> Iterator[Problem]:
     if spec.type != "ClusterIP":
         yield _not_yet("spec.type", f"the type {spec.type} is", "the service is served inside the mesh")
     if spec.session_affinity != "None":
         yield _not_yet("spec.sessionAffinity", "session affinity is")
-    if spec.cluster_ip and not _is_of_mesh(spec.cluster_ip):
+    if spec.cluster_ip and not is_virtual(spec.cluster_ip):
         hint = "the service has a virtual address of the mesh"
         yield Problem("spec.clusterIP", f"{spec.cluster_ip} is no virtual address of the mesh and not used", hint)
     if spec.external_ips:

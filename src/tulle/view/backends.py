@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+from tulle.model.conditions import REASON_BACKEND_NOT_FOUND, REASON_INVALID_KIND, REASON_REF_NOT_PERMITTED
 from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
 from tulle.model.names import ServiceName, ServicePort
@@ -16,13 +17,13 @@ Route: TypeAlias = HTTPRoute | GRPCRoute | TCPRoute
 def refusal(reader: Reader, route: Route, ref: BackendRef) -> str:
     """Why a reference cannot be followed, as Gateway API's reason; empty where it can."""
     if ref.group or ref.kind != "Service":
-        return "InvalidKind"
+        return REASON_INVALID_KIND
     name = ServiceName(ref.namespace or route.metadata.namespace, ref.name)
     if not _may_refer(reader, route, name):
-        return "RefNotPermitted"
+        return REASON_REF_NOT_PERMITTED
     service = reader.service(name)
     if service is None or ref.port is None or service.port(ref.port) is None:
-        return "BackendNotFound"
+        return REASON_BACKEND_NOT_FOUND
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from tulle.model.app import App
 from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
-from tulle.model.mesh import Mesh, MeshSpec
+from tulle.model.mesh import MESH_NAME, Mesh, MeshSpec
 from tulle.model.names import ObjectRef, ServiceName, WorkloadName
 from tulle.model.namespace import Namespace
 from tulle.model.reference_grant import ReferenceGrant
@@ -22,8 +22,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
-TULLE = "tulle.dev/v1alpha1"
-MESH_REF = ObjectRef(TULLE, "Mesh", "", "default")
+_MESH = ObjectRef(Mesh.API_VERSION, Mesh.__name__, "", MESH_NAME)
 
 
 class Reader:
@@ -46,11 +45,11 @@ class Reader:
         return tuple(o for o in found if o is not None)
 
     def mesh(self) -> MeshSpec:
-        mesh = self._object(MESH_REF, Mesh)
+        mesh = self._object(_MESH, Mesh)
         return mesh.spec if mesh else MeshSpec()
 
     def namespace(self, name: str) -> Namespace | None:
-        return self._object(ObjectRef("v1", "Namespace", "", name), Namespace)
+        return self._object(ObjectRef(Namespace.API_VERSION, Namespace.__name__, "", name), Namespace)
 
     def service(self, name: ServiceName) -> ServiceEntry | None:
         return self._read("services", self._snapshot.services, name)

@@ -1,20 +1,17 @@
 """The routes of one namespace's clients to one authority."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
 from tulle.model.keys import ClusterKey, VirtualHostKey
 from tulle.model.names import ServicePort
 from tulle.model.snapshot import PortEntry, ServiceEntry
-from tulle.model.tcp_route import TCPRoute
 from tulle.view.authority import port_addressed
+from tulle.view.backends import Route
 from tulle.view.reader import Reader
 from tulle.view.routes import ANY_PATH, HttpRoute, ordered_routes
 from tulle.view.types import Backend, Forward, RouteMatch, RouteView, VirtualHostView
-
-Route: TypeAlias = HTTPRoute | GRPCRoute | TCPRoute
 
 
 def virtual_host(reader: Reader, key: VirtualHostKey) -> VirtualHostView:

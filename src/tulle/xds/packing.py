@@ -1,18 +1,16 @@
 """Wraps messages the way Envoy's extension points take them, deterministically."""
 
-from typing import Final
-
 from envoy.config.core.v3.base_pb2 import TransportSocket
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
-TYPE_PREFIX: Final = "type.googleapis.com/"
+from tulle.xds.type_urls import PREFIX
 
 
 def packed(message: Message) -> AnyMessage:
     return AnyMessage(
-        type_url=TYPE_PREFIX + message.DESCRIPTOR.full_name, value=message.SerializeToString(deterministic=True)
+        type_url=PREFIX + message.DESCRIPTOR.full_name, value=message.SerializeToString(deterministic=True)
     )
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tulle.model.http_filters import (
+    NOT_TO_EDIT,
     GRPCRouteFilter,
     HTTPCORSFilter,
     HTTPExternalAuthFilter,
@@ -29,21 +30,6 @@ _FIELDS = {
     "CORS": ("cors", "cors"),
     "ExternalAuth": ("external_auth", "externalAuth"),
 }
-# They frame messages and connections, or say whom a request is for: an edit would let one request be read as two, or
-# pass where another one was decided on. Names with a colon are no header names at all.
-_NOT_TO_EDIT = frozenset(
-    (
-        "host",
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
 # A proxy refuses all that it is told in one piece if one path in it cannot be written into a request.
 _IN_PATHS = re.compile(r"[!-~]*")
 _ONCE = ("RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "CORS")
@@ -100,7 +86,7 @@ def _header_problems(headers: HTTPHeaderFilter, at: str) -> Iterator[Problem]:
 
 
 def _name_problems(name: str, at: str) -> Iterator[Problem]:
-    if name.lower() in _NOT_TO_EDIT:
+    if name.lower() in NOT_TO_EDIT:
         hint = "use a URLRewrite with `hostname`" if name.lower() == "host" else "remove it"
         yield Problem(at, f"`{name}` is not a route's to edit", hint)
 

@@ -7,23 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 
+from tulle.model.http_filters import NOT_TO_EDIT
 from tulle.view.types import HeaderEdit
-
-# Not a route's to edit. For host, and names with a colon, Envoy refuses the whole virtual host; the others frame
-# messages and connections, so that an edit would let one request be read as two.
-_PROXYS = frozenset(
-    (
-        "host",
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
 
 
 def headers_to_add(edit: HeaderEdit) -> list[HeaderValueOption]:
@@ -64,4 +49,6 @@ def _options(
 
 
 def _is_editable(name: str) -> bool:
-    return not name.startswith(":") and name.lower() not in _PROXYS
+    """For others Envoy refuses the whole virtual host, or worse, takes them: what was stored may be older than the rule
+    against them."""
+    return not name.startswith(":") and name.lower() not in NOT_TO_EDIT
