@@ -11,7 +11,7 @@ from tulle.model.app import App
 from tulle.model.grpc_route import GRPCRoute, GRPCRouteRule
 from tulle.model.http_route import HTTPRoute, HTTPRouteRule
 from tulle.model.kinds import Resource
-from tulle.model.names import ProxyId, ServiceName, WorkloadName
+from tulle.model.names import ServiceName, WorkloadName
 from tulle.model.namespace import Namespace
 from tulle.model.references import BackendRef, ParentReference
 from tulle.model.service import Service
@@ -19,6 +19,7 @@ from tulle.model.service_account import ServiceAccount
 from tulle.model.snapshot import Snapshot
 from tulle.model.tcp_route import TCPRoute, TCPRouteRule
 from tulle.model.workload import Workload
+from tulle.view.proxy import proxy_of
 
 
 class Relation(Struct, frozen=True):
@@ -38,8 +39,12 @@ def relations(state: Overview, resource: Resource) -> tuple[Relation, ...]:
             return _of_route(mesh, resource)
         case App():
             namespace, name = resource.metadata.namespace, resource.metadata.name
-            own = (w for w in _in(mesh, namespace) if w.spec.app == name)
-            return (_workloads("Workloads", own),)
+            replicas = [w for w in _in(mesh, namespace) if w.spec.app == name]
+            troubles = tuple(sorted((w.metadata.name, w.spec.message) for w in replicas if w.spec.message))
+            return (
+                _workloads("Workloads", replicas),
+                *([Relation("Problems", ("WORKLOAD", "MESSAGE"), troubles)] if troubles else ()),
+            )
         case ServiceAccount():
             namespace, name = resource.metadata.namespace, resource.metadata.name
             own = (w for w in _in(mesh, namespace) if w.spec.service_account == name)
@@ -98,7 +103,7 @@ def _backend_cells(mesh: Snapshot, ref: BackendRef, own: str, total: int) -> tup
 def _of_workload(state: Overview, workload: Workload) -> tuple[Relation, ...]:
     name = WorkloadName(workload.metadata.namespace, workload.metadata.name)
     services = state.mesh.services_of.get(name, ())
-    proxy = str(ProxyId(workload.spec.node, name if workload.spec.mode == "sidecar" else None))
+    proxy = str(proxy_of(name, workload))
     states = tuple(
         (p.id, _yes(p.connected), _yes(p.in_sync), rejection(p) or NONE) for p in state.proxies if p.id == proxy
     )

@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from google.protobuf import descriptor_pool, json_format, message_factory
 
 from tulle.cli import options
 from tulle.cli.declared import valid_resources
@@ -17,8 +16,10 @@ from tulle.model.keys import ClusterKey, EndpointsKey, Key, RouteConfigKey, Virt
 from tulle.model.names import ProxyId, ServicePort
 from tulle.model.snapshot import Snapshot
 from tulle.view import Reader, build, scope
+from tulle.view.proxy import proxy_of
 from tulle.xds import type_urls
 from tulle.xds.names import key_of, name_of
+from tulle.xds.plain import body_json
 from tulle.xds.resource import Resource
 from tulle.xds.translate import translate
 
@@ -115,11 +116,7 @@ def _list(mesh: Snapshot) -> None:
 
 def _proxies(mesh: Snapshot) -> tuple[ProxyId, ...]:
     """The proxies that the workloads need, sidecars and node proxies."""
-    found: dict[ProxyId, None] = {}
-    for name, workload in sorted(mesh.workloads.items()):
-        sidecar = workload.spec.mode == "sidecar"
-        found[ProxyId(workload.spec.node, name if sidecar else None)] = None
-    return tuple(found)
+    return tuple(dict.fromkeys(proxy_of(name, workload) for name, workload in sorted(mesh.workloads.items())))
 
 
 def _on_demand(mesh: Snapshot) -> tuple[Key, ...]:
@@ -135,10 +132,6 @@ def _on_demand(mesh: Snapshot) -> tuple[Key, ...]:
 
 
 def _document(resource: Resource) -> object:
-    """The body as plain data; messages inside `Any` are shown as what they are."""
-    if resource.type_url in (type_urls.NODE, type_urls.NAME):
-        return json.loads(resource.body)
-    descriptor = descriptor_pool.Default().FindMessageTypeByName(resource.type_url.removeprefix(type_urls.PREFIX))
-    message = message_factory.GetMessageClass(descriptor).FromString(resource.body)
-    # By way of the text: what MessageToDict makes of an `Any` is no plain dict, and YAML refuses it.
-    return json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True))
+    """The body as plain data. By way of the text: what MessageToDict makes of an `Any` is no plain dict, and YAML
+    refuses it."""
+    return json.loads(body_json(resource))

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from google.protobuf import json_format, symbol_database
-from google.protobuf.message import Message
 from msgspec import Raw
 
 import tulle
@@ -24,7 +22,9 @@ from tulle.store.protocol import Store
 from tulle.stream import WILDCARD
 from tulle.stream.peer import Peer
 from tulle.stream.server import Stream
+from tulle.view.proxy import proxy_of
 from tulle.xds import type_urls
+from tulle.xds.plain import body_json
 from tulle.xds.resource import Resource
 
 
@@ -119,9 +119,9 @@ class ControlBackend:
     def _expected(self) -> set[ProxyId]:
         workloads = self._refresh.snapshot.workloads
         return {
-            ProxyId(w.spec.node, name if w.spec.mode == "sidecar" else None)
-            for name, w in workloads.items()
-            if w.spec.node and w.spec.network
+            proxy_of(name, workload)
+            for name, workload in workloads.items()
+            if workload.spec.node and workload.spec.network
         }
 
     def _state(self, proxy: ProxyId, stream: Stream | None) -> ProxyState:
@@ -156,7 +156,4 @@ def _expiry(agent: Peer | None) -> str:
 
 
 def _shown(resource: Resource) -> XdsResource:
-    message: Message = symbol_database.Default().GetSymbol(resource.type_url.rpartition("/")[2])()
-    message.ParseFromString(resource.body)
-    body = json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
-    return XdsResource(resource.type_url, resource.name, resource.version, Raw(body.encode()))
+    return XdsResource(resource.type_url, resource.name, resource.version, Raw(body_json(resource).encode()))

@@ -1,8 +1,13 @@
-"""Which workloads a proxy serves."""
+"""Which workloads a proxy serves, and which proxy serves a workload."""
 
-from tulle.model.names import ProxyId
+from tulle.model.names import ProxyId, WorkloadName
 from tulle.model.workload import Workload
 from tulle.view.reader import Reader
+
+
+def proxy_of(name: WorkloadName, workload: Workload) -> ProxyId:
+    """Its own, or the one of its node."""
+    return ProxyId(workload.spec.node, name if workload.spec.mode == "sidecar" else None)
 
 
 def workloads_of(reader: Reader, proxy: ProxyId) -> tuple[Workload, ...]:
