@@ -18,6 +18,7 @@ from tulle.agent.host import Admission, NotAdmitted
 from tulle.agent.local_messages import ANSWER_WITHIN, MAX_REQUEST, Answer, Enter, Entrance, Failed, Join
 from tulle.agent.pidfd import ProcessIdentity, identity_of
 from tulle.agent.roster import Record, Roster
+from tulle.identity.private_socket import bind_private
 from tulle.model.metadata import Metadata
 from tulle.model.names import WorkloadName
 from tulle.model.parse import InvalidResource, decode_json, encode_json
@@ -54,11 +55,7 @@ class LocalApi:
         self._search_domain = search_domain
 
     async def serve(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        os.fchmod(listener.fileno(), 0o600)
-        listener.bind(str(path))
-        server = await asyncio.start_unix_server(self._converse, sock=listener, limit=MAX_REQUEST)
+        server = await asyncio.start_unix_server(self._converse, sock=bind_private(path), limit=MAX_REQUEST)
         try:
             async with server:
                 await server.serve_forever()

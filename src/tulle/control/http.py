@@ -1,7 +1,6 @@
 """Serves the HTTP API: on a unix socket for the user who runs the control plane, over TLS for those with a token."""
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 from msgspec import Struct
+
+from tulle.identity.private_socket import bind_private
 
 GRACE = 2
 """Seconds that requests under way have when the server stops."""
@@ -37,13 +38,7 @@ class Server(uvicorn.Server):
 
 def on_socket(app: FastAPI, path: Path) -> tuple[Server, socket.socket]:
     """A server and its unix socket, which only this user can open from the moment it exists."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A socket gets its mode at bind, by the umask; the mode of its descriptor sets that without touching the umask
-    # of the other threads. Source: unix(7).
-    os.fchmod(listener.fileno(), 0o600)
-    listener.bind(str(path))
-    return _server(app, None), listener
+    return _server(app, None), bind_private(path)
 
 
 def over_tls(app: FastAPI, settings: HttpsSettings) -> tuple[Server, socket.socket]:

@@ -17,6 +17,7 @@ from tulle.agent.capture import proxy_protocol
 from tulle.agent.capture.accept import accept
 from tulle.agent.capture.proxy_protocol import Destination, HeaderError
 from tulle.agent.capture.splice import Connection, splice
+from tulle.identity.private_socket import bind_private
 
 _log = logging.getLogger(__name__)
 
@@ -45,16 +46,9 @@ def is_outside(address: IPv4Address | IPv6Address) -> bool:
 
 def bind_gateway(path: Path) -> socket.socket:
     """A listening unix socket at `path`, mode 0600, in place of what was there. Raises OSError."""
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        bound.bind(str(path))
-        path.chmod(0o600)  # nobody can connect before listen
-        bound.listen(_BACKLOG)
-        bound.setblocking(False)
-    except BaseException:
-        bound.close()
-        raise
+    bound = bind_private(path)
+    bound.listen(_BACKLOG)
+    bound.setblocking(False)
     return bound
 
 
