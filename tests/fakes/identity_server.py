@@ -51,6 +51,7 @@ class ControlPlane:
         self.issuer = Issuer(self.authority, self.book, self.directory, self.clock)
         self.reports: list[tuple[NodeIdentity, ReportRequest]] = []
         self.held: asyncio.Event | None = None
+        self.error: Exception | None = None
         self.reached = asyncio.Event()
         self.enrolment = self.nodes = ""
         self._servers: list[grpc.aio.Server] = []
@@ -62,8 +63,10 @@ class ControlPlane:
         return token
 
     async def report(self, node: NodeIdentity, request: ReportRequest) -> ReportReply:
-        """Answers at once, or when the test sets `held`."""
+        """Answers at once, or when the test sets `held`; raises `error` where there is one."""
         self.reports.append((node, request))
+        if self.error is not None:
+            raise self.error
         self.reached.set()
         if self.held is not None:
             await self.held.wait()

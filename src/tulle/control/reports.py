@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from tulle.control.refresh import Refresh
+from tulle.identity.errors import Unavailable
 from tulle.identity.issuer import Issuer, RegisteredWorkload
 from tulle.identity.messages import ReportReply, ReportRequest
 from tulle.identity.spiffe_id import NodeIdentity
@@ -14,7 +15,7 @@ from tulle.model.problem import Problem
 from tulle.model.snapshot import Snapshot
 from tulle.model.validate import validate
 from tulle.model.workload import Workload
-from tulle.store.protocol import Delete, Put, Store
+from tulle.store.protocol import Delete, Put, Store, StoreError
 
 
 class Directory:
@@ -41,14 +42,20 @@ class Reports:
         self._issuer = issuer
 
     async def take(self, peer: NodeIdentity, request: ReportRequest) -> ReportReply:
-        """Writes what differs; answers once the snapshot has it, so that certificates can be issued at once."""
+        """Writes what differs; answers once the snapshot has it, so that certificates can be issued at once. Raises
+        Unavailable where the store does not take it: it is down, or has something else than the snapshot by now."""
         accounts = {(w.metadata.namespace, w.spec.service_account) for w in request.workloads}
         allowed = {account for account in accounts if await self._issuer.may_run(peer.node, *account)}
         # From here to the write nothing waits: what is checked is what is true when it is written.
+        if not self._issuer.is_enrolled(peer.node):
+            allowed = set()
         snapshot = self._refresh.snapshot
         problems = {w.ref: _problems(snapshot, peer.node, w, allowed) for w in request.workloads}
         good = [w for w in request.workloads if not problems[w.ref]]
-        events = await self._store.write(changes(snapshot, peer.node, good))
+        try:
+            events = await self._store.write(changes(snapshot, peer.node, good))
+        except StoreError as error:
+            raise Unavailable(str(error)) from error
         if events:
             await self._refresh.reached(max(e.revision for e in events))
         return ReportReply(tuple(problem for found in problems.values() for problem in found))

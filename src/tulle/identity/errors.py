@@ -6,7 +6,7 @@
       InvalidToken       a text is no join token, or no rule for service accounts
       Denied             the caller is known, or not, and may not have what it asked for
       Untrusted          the control plane could not prove who it is; nothing secret was sent to it
-      Unavailable        the control plane does not answer; try again later
+      Unavailable        the control plane, or what it writes to, does not answer; try again later
       Damaged            a file that this program wrote does not hold what it wrote
       UnsafeFile         a secret file or its directory is open to others, or somebody else's
       InUse              another process has the directory

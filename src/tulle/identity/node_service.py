@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import grpc
 import msgspec
 
-from tulle.identity.errors import Denied, InvalidCertificate
+from tulle.identity.errors import Denied, InvalidCertificate, Unavailable
 from tulle.identity.issuer import Issuer
 from tulle.identity.messages import (
     MAX_SMALL_REQUEST,
@@ -56,7 +56,7 @@ def enrolment_handler(issuer: Issuer) -> grpc.GenericRpcHandler:
 def node_handler(issuer: Issuer, report: Report) -> grpc.GenericRpcHandler:
     """Renew, Issue and Report, for the listener with mutual TLS. `report` gets workloads that
     say they are on the calling node; whether it may run them (`Issuer.may_run`), and whether one of that name is
-    another node's, is for `report` to ask."""
+    another node's, is for `report` to ask. It raises Unavailable where the node has to report again."""
 
     async def renew(body: bytes, peer: NodeIdentity) -> msgspec.Struct:
         return await issuer.renew(peer, decode(_small(body), RenewRequest))
@@ -106,6 +106,9 @@ async def _guarded(context: grpc.aio.ServicerContext, answer: Callable[[], Await
         status, message = grpc.StatusCode.PERMISSION_DENIED, str(error)
     except (InvalidCertificate, msgspec.MsgspecError) as error:
         status, message = grpc.StatusCode.INVALID_ARGUMENT, str(error)
+    except Unavailable as error:
+        _log.warning("a call of %s cannot be answered now: %s", SERVICE, error)
+        status, message = grpc.StatusCode.UNAVAILABLE, str(error)
     except Exception:
         # The root of this call. gRPC would tell the caller, who may be anybody, the exception's text.
         _log.exception("a call of %s failed", SERVICE)

@@ -1,18 +1,35 @@
+from collections.abc import Sequence
+
 import pytest
 from msgspec.structs import replace
 from tests.fakes import mesh
 from tests.unit.control.conftest import Plane
 
-from tulle.control.reports import changes
+from tulle.control.reports import Reports, changes
+from tulle.identity.errors import Unavailable
 from tulle.identity.issuer import RegisteredWorkload
+from tulle.identity.messages import ReportRequest
 from tulle.model.names import SpiffeId, WorkloadName
 from tulle.model.parse import encode_json
 from tulle.model.snapshot import build
 from tulle.model.workload import Workload
-from tulle.store.protocol import Conflict, Delete, Put
+from tulle.store.memory import MemoryStore
+from tulle.store.protocol import Conflict, Delete, Event, NotFound, Put, StoreError
+from tulle.store.protocol import Unavailable as StoreUnavailable
 
 WEB, CART = mesh.workload("web-1", "web"), mesh.workload("cart-1", "cart")
 FAR = mesh.workload("far-1", "far", node="n2")
+
+
+class Refusing(MemoryStore):
+    """A store that takes nothing."""
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__()
+        self._error = error
+
+    async def write(self, changes: Sequence[Put | Delete]) -> tuple[Event, ...]:
+        raise self._error
 
 
 class TestChanges:
@@ -115,6 +132,16 @@ class TestTake:
         crooked = mesh.workload("web-1", "web", address="not-an-address")
         assert [p.path for p in (await plane.report(node, crooked, CART)).problems] == ["spec.address"]
         assert set(plane.refresh.snapshot.workloads) == {WorkloadName("shop", "cart-1")}
+
+    @pytest.mark.parametrize(
+        "error", [StoreUnavailable("the disk is full"), Conflict(WEB.ref, 0, 7), NotFound(WEB.ref)]
+    )
+    async def test_is_to_be_tried_again_where_the_store_does_not_take_it(self, plane: Plane, error: StoreError):
+        """What changed meanwhile is known when the node reports again."""
+        node = await plane.enrol("n1", "shop/*")
+        reports = Reports(Refusing(error), plane.refresh, plane.issuer)
+        with pytest.raises(Unavailable, match=str(error)):
+            await reports.take(node, ReportRequest("n1", (WEB,)))
 
     async def test_writes_nothing_where_nothing_has_changed(self, plane: Plane):
         node = await plane.enrol("n1", "shop/*")

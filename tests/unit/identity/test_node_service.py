@@ -84,6 +84,15 @@ async def test_a_report_for_another_node_is_refused(control_plane):
     assert control_plane.reports == []
 
 
+async def test_a_report_that_cannot_be_taken_now_is_to_be_sent_again(control_plane, caplog):
+    credentials = await enrolled(control_plane)
+    control_plane.error = Unavailable("the disk is full")
+    async with mtls_channel(credentials, control_plane.nodes) as channel:
+        with pytest.raises(Unavailable, match="Report: the disk is full"):
+            await NodeClient(channel).report(ReportRequest("n1", ()))
+    assert [(r.levelname, r.exc_info) for r in caplog.records if "the disk is full" in r.message] == [("WARNING", None)]
+
+
 @pytest.mark.parametrize("kind", ["none", "foreign"])
 async def test_without_a_certificate_of_the_mesh_there_is_no_connection(control_plane, kind):
     key = new_key()
