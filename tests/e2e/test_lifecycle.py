@@ -129,7 +129,21 @@ def test_one_that_crashes_at_once_is_started_ever_more_slowly(mesh: Mesh) -> Non
     times = re.compile(r"hopeless-\w+\.north ended with 1, started again in (\S+) s")
     until(lambda: len(times.findall(mesh.installation.log)) >= 3, "it crashes a third time")
     assert times.findall(mesh.installation.log)[:3] == ["0.5", "1.0", "2.0"]
+    described = mesh.installation.ok("describe", "app", "hopeless", "-n", "north")
+    assert "ended with code 1; its log may say why" in described
     mesh.delete("hopeless")
+
+
+def test_why_one_cannot_be_run_is_told(mesh: Mesh) -> None:
+    mesh.declare("impossible", command=["nonexistent"])
+    until(lambda: mesh.state("impossible") == {"NotReady"}, "it has been tried")
+    reason = "cannot be started: nonexistent: No such file or directory: it is in no directory of PATH="
+    assert reason in mesh.installation.ok("describe", "app", "impossible", "-n", "north")
+    assert reason in mesh.installation.tulle("status", "-n", "north").stdout
+    mesh.declare("impossible")
+    mesh.ready("impossible")
+    assert "Problems" not in mesh.installation.ok("describe", "app", "impossible", "-n", "north")
+    mesh.delete("impossible")
 
 
 def test_one_that_is_no_longer_alive_is_started_again(mesh: Mesh) -> None:
@@ -263,7 +277,7 @@ def test_a_command_ends_with_its_own_code(mesh: Mesh, command: str, code: int) -
 
 def test_a_command_that_is_not_there_is_told(mesh: Mesh) -> None:
     done = mesh.installation.tulle("exec", "-n", "north", "caller", "--", "/nonexistent")
-    assert (done.returncode, done.stderr) == (127, "/nonexistent: No such file or directory (/nonexistent)\n")
+    assert (done.returncode, done.stderr) == (127, "/nonexistent: No such file or directory\n")
 
 
 def test_a_workload_that_is_not_there_is_told(mesh: Mesh) -> None:

@@ -153,6 +153,7 @@ def test_ends_with_1_if_an_application_cannot_be_run(bare: Installation) -> None
     done = bare.tulle("up", "-f", one(bare, command=["/nonexistent/program"]), "--for", "1s", "--timeout", "4s")
     assert done.returncode == 1
     assert "/nonexistent/program: No such file or directory" in bare.log
+    assert "one: cannot be started: /nonexistent/program: No such file or directory\n" in done.stderr
 
 
 def test_ends_with_1_if_an_application_dies(bare: Installation) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import signal
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -74,6 +75,7 @@ class Replica:
         self._news = asyncio.Event()
         self._leave = asyncio.Event()
         self._killed = False
+        self._trouble = ""
 
     @property
     def leaving(self) -> bool:
@@ -114,6 +116,7 @@ class Replica:
                 break
             policy = policy.ended(lived)
             log.warning("%s ended with %s, started again in %.1f s", self.name, code, policy.delay)
+            self._host.roster.set_state(self.name, "NotReady", self._trouble)
             await self._left_within(policy.delay)
         self.finished = not self.leaving
         await self._go()
@@ -125,13 +128,15 @@ class Replica:
             process = self._running() or await self._started(view)
         except LaunchError as error:
             log.error("%s: %s", self.name, error)
+            self._trouble = f"cannot be started: {error}"
             return CANNOT_RUN, 0
-        await self._watch(process, view)
+        alive = await self._watch(process, view)
         self._set_ready(False)
         if self.leaving:
             return None, 0  # its clients have to hear first
         # Also where it has ended by itself: what it left behind would hold its ports.
         code = await process.terminate(view.termination_grace)
+        self._trouble = _told(code) if alive else "did not pass its startup or liveness probe"
         return code, asyncio.get_running_loop().time() - began
 
     async def _started(self, view: AppView) -> Running:
@@ -145,8 +150,9 @@ class Replica:
         found = self._processes.find(self.name)
         return found if found is not None and found.running else None
 
-    async def _watch(self, process: Running, view: AppView) -> None:
-        """Until the process ends, is found dead by its probes, or has to leave."""
+    async def _watch(self, process: Running, view: AppView) -> bool:
+        """Until the process ends, is found dead by its probes, or has to leave. Returns whether its probes found
+        nothing."""
         check = self._processes.check(self.name, view)
         following = follow_health(view, check, self._set_ready, self.ready)
         health = asyncio.create_task(following, name=f"health of {self.name}")
@@ -159,6 +165,7 @@ class Replica:
                 part.result()
             if done == {health}:
                 log.warning("%s does not pass its startup or liveness probe", self.name)
+            return done != {health}
         finally:
             for part in parts:
                 part.cancel()
@@ -166,7 +173,7 @@ class Replica:
 
     def _set_ready(self, ready: bool) -> None:
         if not self.leaving:
-            self._host.roster.set_state(self.name, "Ready" if ready else "NotReady")
+            self._host.roster.set_state(self.name, *(("Ready",) if ready else ("NotReady", self._trouble)))
         if ready != self.ready:
             self.ready = ready
             self._changed()
@@ -186,6 +193,14 @@ class Replica:
         """Waits until it has to leave, at most `limit` seconds."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._leave.wait(), limit)
+
+
+def _told(code: int | None) -> str:
+    """How a process ended, from its exit code as Running gives it."""
+    if code is None:
+        return "ended; its log may say why"
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return f"{how}; its log may say why"
 
 
 def _again(restart: Literal["Always", "OnFailure", "Never"], code: int | None) -> bool:

@@ -18,7 +18,7 @@ from tulle.model.workload import Workload, WorkloadPortSpec, WorkloadSpec, Workl
 
 class Record(Struct, frozen=True):
     """One workload. `app` is the name of the App it is a replica of, empty for a process that joined by itself
-    (`process` is that one); `digest` says from which version of the App it was made."""
+    (`process` is that one); `digest` says from which version of the App it was made, `message` why it is not ready."""
 
     name: WorkloadName
     service_account: str
@@ -33,6 +33,7 @@ class Record(Struct, frozen=True):
     labels: Mapping[str, str] = {}
     state: WorkloadState = "Starting"
     process: ProcessIdentity | None = None
+    message: str = ""
 
     def workload(self, node: str) -> Workload:
         """The resource that the control plane is told of."""
@@ -49,6 +50,7 @@ class Record(Struct, frozen=True):
                 ports=tuple(WorkloadPortSpec(port, name) for name, port in self.ports),
                 app=self.app,
                 state=self.state,
+                message=self.message,
             ),
         )
 
@@ -91,11 +93,11 @@ class Roster:
             self._records[record.name] = record
             self._write()
 
-    def set_state(self, name: WorkloadName, state: WorkloadState) -> None:
-        """Notes how a workload is; one that has gone meanwhile is left alone."""
+    def set_state(self, name: WorkloadName, state: WorkloadState, message: str = "") -> None:
+        """Notes how a workload is, and why it is not ready; one that has gone meanwhile is left alone."""
         record = self._records.get(name)
         if record is not None:
-            self.put(replace(record, state=state))
+            self.put(replace(record, state=state, message=message))
 
     def remove(self, name: WorkloadName) -> None:
         if self._records.pop(name, None) is not None:

@@ -97,6 +97,7 @@ def _service_troubles(services: Iterable[ServiceState]) -> tuple[str, ...]:
 def _workload_troubles(workloads: Iterable[Workload], namespace: str) -> tuple[str, ...]:
     return tuple(
         f"workload {w.metadata.name}.{w.metadata.namespace} is not ready"
+        + (f": {w.spec.message}" if w.spec.message else "")
         for w in workloads
         if w.spec.state == "NotReady" and namespace in ("", w.metadata.namespace)
     )

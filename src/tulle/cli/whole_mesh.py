@@ -59,6 +59,7 @@ class WholeMesh:
         self._resources = with_defaults(settings.resources, settings.mode)
         self._apps = tuple(r for r in self._resources if isinstance(r, App))
         self._console = Console(stderr=True)
+        self._told: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> int:
         """Returns the exit code: 0 if all applications became ready and were so until the end."""
@@ -96,6 +97,7 @@ class WholeMesh:
                     while missing := not_ready(self._apps, agent.roster.records()):
                         if await _within(stopping, WATCH_EVERY):
                             return False
+                        self._tell_why(agent.roster.records())
                         progress.update(bar, completed=wanted - len(missing), description=_described(missing))
             except TimeoutError:
                 warn(f"not ready after {self._settings.ready_within:.0f} s: {', '.join(missing)}")
@@ -116,10 +118,18 @@ class WholeMesh:
             missing = not_ready(
                 self._apps, agent.roster.records(), {AppName(a.namespace, a.name): a.replicas for a in apps}
             )
+            self._tell_why(agent.roster.records())
             if missing and healthy:
                 warn(f"no longer ready: {', '.join(missing)}; logs are in {self._paths.log_dir}")
             healthy = healthy and not missing
         return healthy
+
+    def _tell_why(self, records: Sequence[Record]) -> None:
+        """Each reason why an App is not ready, once."""
+        for reason in dict.fromkeys(f"{record.app}: {record.message}" for record in records if record.message):
+            if reason not in self._told:
+                self._told.add(reason)
+                warn(reason)
 
     def _introduce(self, snapshot: Snapshot) -> None:
         """One table of services, and how to call them."""

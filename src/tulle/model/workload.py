@@ -18,7 +18,8 @@ class WorkloadPortSpec(Part, frozen=True):
 class WorkloadSpec(Part, frozen=True):
     """`address` and `mesh_port` are where its mutual-TLS traffic is accepted, `network` is the path of its network
     namespace, `host_gateway` that of the socket through which it leaves the mesh where its proxy has no network of the
-    host, `app` the App that it is an instance of. Without a `node` no agent has it."""
+    host, `app` the App that it is an instance of. `message` says why it is not ready, where its agent knows. Without a
+    `node` no agent has it."""
 
     address: IpAddress
     mesh_port: PortNumber
@@ -31,6 +32,7 @@ class WorkloadSpec(Part, frozen=True):
     app: DnsSubdomain = ""
     weight: Weight = 1
     state: WorkloadState = "Ready"
+    message: str = ""
 
 
 class Workload(NamespacedBase, frozen=True, kw_only=True):

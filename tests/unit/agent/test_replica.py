@@ -48,6 +48,11 @@ class Setting:
         record = self.host.roster.get(NAME)
         return record.state if record else None
 
+    @property
+    def message(self) -> str | None:
+        record = self.host.roster.get(NAME)
+        return record.message if record else None
+
     @contextlib.asynccontextmanager
     async def running(self, app: AppView | None) -> AsyncIterator[asyncio.Task[None]]:
         """The replica's life from its admission on, ended like that of an agent."""
@@ -136,8 +141,10 @@ async def test_a_dead_one_is_ended_and_started_again(setting: Setting) -> None:
     setting.processes.answers = lambda name, probe: probe is not LIVENESS
     async with setting.running(replace(WEB, liveness=LIVENESS, termination_grace=7)):
         first = setting.process
-        await asyncio.sleep(21)
+        await asyncio.sleep(20.2)
         assert first.grace == 7
+        assert setting.message == "did not pass its startup or liveness probe"
+        await asyncio.sleep(0.8)
         assert setting.process is not first
         assert setting.changes == [True, False, True]
 
@@ -146,9 +153,30 @@ async def test_what_cannot_be_started_is_tried_again(setting: Setting) -> None:
     setting.processes.cannot_start = True
     async with setting.running(WEB):
         await asyncio.sleep(1)
+        assert (setting.state, setting.message) == ("NotReady", "cannot be started: there is no such program")
         setting.processes.cannot_start = False
         await asyncio.sleep(1)
-        assert setting.state == "Ready"
+        assert (setting.state, setting.message) == ("Ready", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (3, "ended with code 3; its log may say why"),
+        (-9, "was ended by SIGKILL; its log may say why"),
+        (None, "ended; its log may say why"),
+    ],
+)
+async def test_how_it_ended_is_told_until_it_is_ready_again(setting: Setting, code: int | None, message: str) -> None:
+    ready_at = 0.0
+    setting.processes.answers = lambda name, probe: asyncio.get_running_loop().time() >= ready_at
+    async with setting.running(WEB):
+        ready_at = 10
+        setting.process.ends(code)
+        await asyncio.sleep(5)
+        assert (setting.state, setting.message) == ("NotReady", message)
+        await asyncio.sleep(10)
+        assert (setting.state, setting.message) == ("Ready", "")
 
 
 async def test_leaving_is_out_of_services_then_the_process_then_the_mesh(setting: Setting) -> None:

@@ -180,7 +180,7 @@ def test_status_of_a_mesh_that_is_well(backend: ToldBackend, run: Run) -> None:
 
 
 def test_status_names_all_that_is_wrong(shop: ToldBackend, run: Run) -> None:
-    run("apply", "-f", "-", stdin=WORKLOAD % "NotReady")
+    run("apply", "-f", "-", stdin=WORKLOAD % "NotReady, message: ended with code 3")
     listener = TypeSync("type.googleapis.com/envoy.config.listener.v3.Listener", 2, False, "port\n in use")
     shop.known_proxies = (ProxyState("node~a", "a", "", True, False, (listener,)),)
     shop.known_nodes = (NodeState("a", False, 1, 1),)
@@ -189,7 +189,7 @@ def test_status_names_all_that_is_wrong(shop: ToldBackend, run: Run) -> None:
     for sentence in (
         "service web.shop: none of 1 workloads is ready",
         "service stock.shop: selects no workload",
-        "workload web-0.shop is not ready",
+        "workload web-0.shop is not ready: ended with code 3",
         "proxy node~a refused Listener: port in use",
         "node a is not connected",
     ):

@@ -108,10 +108,42 @@ def become(launch: Launch) -> NoReturn:
     os.umask(0o022)  # what the application sees from here on it may read
     _hide(launch)
     _give_up_privileges(launch.run_as)
-    os.chdir(launch.directory)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, which execve would pass on
         signal.signal(number, signal.SIG_DFL)
-    os.execvpe(launch.command[0], launch.command, launch.environment)  # noqa: S606 (no shell is wanted)
+    execute(launch)
+
+
+def execute(launch: Launch) -> NoReturn:
+    """Replaces this process by the application's program. Raises OSError, whose text says what could be wrong."""
+    try:
+        os.chdir(launch.directory)
+    except OSError as failure:
+        text = f"{failure.strerror}{_whom(failure)}: its working directory is {launch.directory}"
+        raise OSError(failure.errno, text) from failure
+    try:
+        os.execvpe(launch.command[0], launch.command, launch.environment)  # noqa: S606 (no shell is wanted)
+    except OSError as failure:
+        raise OSError(failure.errno, f"{failure.strerror}{_whom(failure)}{_cause(launch, failure)}") from failure
+
+
+def _whom(failure: OSError) -> str:
+    return f" for user {os.geteuid()}" if isinstance(failure, PermissionError) else ""
+
+
+def _cause(launch: Launch, failure: OSError) -> str:
+    """What could be the cause of it that a program cannot be executed; nothing where the error says it."""
+    program = launch.command[0]
+    if isinstance(failure, FileNotFoundError):
+        if "/" not in program:
+            return f": it is in no directory of PATH={launch.environment.get('PATH', os.defpath)}"
+        if os.path.exists(program):  # noqa: PTH110
+            return ": what its first line names, or its loader, is not there"
+        return "" if program.startswith("/") else f": relative paths begin in {launch.directory}"
+    if isinstance(failure, PermissionError):
+        return ": it has to be an executable file (chmod +x) that they get at"
+    if failure.errno == errno.ENOEXEC:
+        return ": it is no program of this machine, nor a script that begins with #!"
+    return ""
 
 
 def _write_record(record: Path, network: str) -> None:
