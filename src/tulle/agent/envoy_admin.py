@@ -88,7 +88,7 @@ class EnvoyAdmin:
         body = await self._call("GET", path)
         try:
             return msgspec.json.decode(body, type=answer)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise self._nonsense(error) from error
 
     async def _call(self, method: str, path: str) -> bytes:

@@ -80,7 +80,7 @@ class ProxyDirectory(Struct, frozen=True):
         """None where there is no state or it is damaged: then nothing is known to run here."""
         try:
             return msgspec.json.decode(self.state.read_bytes(), type=ProcessState)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeError):
             return None
 
     def write_bootstrap(self, bootstrap: bytes, reader: int | None = None) -> None:

@@ -76,7 +76,10 @@ def encode(message: Struct) -> bytes:
 
 def decode(body: bytes, kind: type[Message]) -> Message:
     """The message in `body`. Raises msgspec.ValidationError or DecodeError."""
-    return msgspec.json.decode(body, type=kind, dec_hook=_decode_secret)
+    try:
+        return msgspec.json.decode(body, type=kind, dec_hook=_decode_secret)
+    except (UnicodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def _encode_secret(value: object) -> str:

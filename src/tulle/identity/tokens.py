@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -108,8 +108,13 @@ class TokenBook(Protocol):
         """Whether the node came in with a token. Cheap: it is asked for every stream."""
         ...
 
+    def enrolled(self) -> Mapping[str, tuple[AccountRule, ...]]:
+        """All enrolled nodes and what each may run. As cheap as `is_enrolled`."""
+        ...
+
     async def remove_node(self, node: str) -> None:
-        """Takes back what the node's token gave: it gets no certificate and no stream any more."""
+        """Takes back what the node's token gave: it gets no certificate and no stream any more. Tokens for it that
+        were not used yet are forgotten, too."""
         ...
 
 
@@ -176,12 +181,18 @@ def redeemed(book: Book, token: JoinToken, node: str, now: datetime) -> Book:
     return Book(tickets, (*others, EnrolledNode(node, ticket.accounts)))
 
 
+def removed(book: Book, node: str) -> Book:
+    """The book after `node` was removed. A token that it used stays, so that it is told "used before"."""
+    tickets = tuple(ticket for ticket in book.tickets if ticket.used or ticket.node != node)
+    return Book(tickets, tuple(enrolled for enrolled in book.nodes if enrolled.node != node))
+
+
 class FileTokenBook:
     """A book in one JSON file (0600) in the control plane's state directory, for all processes of one host."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: tuple[_Stamp | None, frozenset[str]] = (None, frozenset())
+        self._known: tuple[_Stamp | None, Mapping[str, tuple[AccountRule, ...]]] = (None, {})
 
     async def read(self) -> Book:
         return await asyncio.to_thread(self._read)
@@ -200,13 +211,16 @@ class FileTokenBook:
         return next((enrolled.accounts for enrolled in book.nodes if enrolled.node == node), None)
 
     def is_enrolled(self, node: str) -> bool:
+        return node in self.enrolled()
+
+    def enrolled(self) -> Mapping[str, tuple[AccountRule, ...]]:
         stamp = _stamp(self._path)
         if stamp != self._known[0]:
-            self._known = (stamp, frozenset(enrolled.node for enrolled in self._read().nodes))
-        return node in self._known[1]
+            self._known = (stamp, {enrolled.node: enrolled.accounts for enrolled in self._read().nodes})
+        return self._known[1]
 
     async def remove_node(self, node: str) -> None:
-        await self._change(lambda book: Book(book.tickets, tuple(n for n in book.nodes if n.node != node)))
+        await self._change(lambda book: removed(book, node))
 
     async def _change(self, change: Callable[[Book], Book]) -> None:
         await asyncio.to_thread(self._change_locked, change)
@@ -221,7 +235,7 @@ class FileTokenBook:
             return msgspec.json.decode(read_private(self._path), type=Book)
         except FileNotFoundError:
             return Book()
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError) as error:
             raise Damaged(f"{self._path} is damaged: {error}") from error
 
     @contextmanager

@@ -18,7 +18,7 @@ async def answering(path: Path, body: str, status: str = "200 OK") -> AsyncItera
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
-        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode(errors="surrogateescape"))
         await writer.drain()
         writer.close()
 
@@ -78,6 +78,10 @@ async def test_no_answer_or_another_one_is_an_error(tmp_path: Path) -> None:
     async with answering(tmp_path / "s", "hello"):
         with pytest.raises(AdminError, match="does not answer as an Envoy"):
             await admin.server_info()
+    for odd in ('{"state": "\udcff"}', '{"x": ' + "[" * 10_000):
+        async with answering(tmp_path / "s", odd):
+            with pytest.raises(AdminError, match="does not answer as an Envoy"):
+                await admin.server_info()
     async with answering(tmp_path / "s", "", "503 Service Unavailable"):
         with pytest.raises(AdminError, match="status 503"):
             await admin.drain()

@@ -67,8 +67,9 @@ def test_another_users_proxy_may_write_into_one_directory_only(tmp_path: Path) -
 def test_damaged_state_is_no_state(tmp_path: Path) -> None:
     directory = ProxyDirectory(tmp_path)
     assert directory.read_state() is None
-    directory.state.write_text('{"proxy": ')
-    assert directory.read_state() is None
+    for damaged in (b'{"proxy": ', b'{"proxy": "\xff"}'):
+        directory.state.write_bytes(damaged)
+        assert directory.read_state() is None
 
 
 def test_a_long_log_is_turned_over(tmp_path: Path) -> None:

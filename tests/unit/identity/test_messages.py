@@ -25,7 +25,10 @@ def test_the_token_travels_but_does_not_show():
     assert "tulle1" not in repr(request)
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b'{"token":1,"node":"n","csr_pem":""}', b"[]"])
+_ODD = (b'{"token":"\xff","node":"n","csr_pem":""}', b'{"x":' + b"[" * 10_000)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"token":1,"node":"n","csr_pem":""}', b"[]", *_ODD])
 def test_what_is_no_message_is_refused(body: bytes):
     with pytest.raises(msgspec.MsgspecError):
         decode(body, AttestRequest)

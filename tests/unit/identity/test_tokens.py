@@ -165,6 +165,23 @@ async def test_a_book_on_disk_is_private_and_lasts(tmp_path: Path):
     assert await book.accounts("n1") is None
 
 
+async def test_a_node_that_was_removed_comes_back_with_a_new_token_only(tmp_path: Path):
+    book = FileTokenBook(tmp_path / "tokens.json")
+    used, spare, other = (new_token(node, RULES, NOW + HOUR, PIN) for node in ("n1", "n1", "n2"))
+    for _, ticket in (used, spare, other):
+        await book.add(ticket, NOW)
+    await book.redeem(used[0], "n1", NOW)
+    await book.remove_node("n1")
+    for token, why in ((used[0], "used before"), (spare[0], "not known")):
+        with pytest.raises(Denied, match=why):
+            await book.redeem(token, "n1", NOW)
+    await book.redeem(other[0], "n2", NOW)
+    again, ticket = new_token("n1", RULES, NOW + HOUR, PIN)
+    await book.add(ticket, NOW)
+    await book.redeem(again, "n1", NOW)
+    assert set(book.enrolled()) == {"n1", "n2"}
+
+
 async def test_who_is_enrolled_is_known_as_it_changes_also_to_another_process(tmp_path: Path):
     path = tmp_path / "control" / "tokens.json"
     token, ticket = new_token("n1", RULES, NOW + HOUR, PIN)
@@ -174,6 +191,7 @@ async def test_who_is_enrolled_is_known_as_it_changes_also_to_another_process(tm
     assert not other.is_enrolled("n1")
     await book.redeem(token, "n1", NOW)
     assert other.is_enrolled("n1") and not other.is_enrolled("n2")
+    assert other.enrolled() == {"n1": RULES}
     await book.remove_node("n1")
     assert not other.is_enrolled("n1")
 
@@ -193,9 +211,10 @@ async def test_a_damaged_book_lets_nobody_in(tmp_path: Path):
     book = FileTokenBook(path)
     token, ticket = new_token("n1", RULES, NOW + HOUR, PIN)
     await book.add(ticket, NOW)
-    path.write_text("{")
-    with pytest.raises(Damaged):
-        await book.redeem(token, "n1", NOW)
+    for damage in (b"{", b'{"tickets":["\xff"]}', path.read_bytes().replace(b"n1", b"\xff1")):
+        path.write_bytes(damage)
+        with pytest.raises(Damaged):
+            await book.redeem(token, "n1", NOW)
     path.chmod(0o640)
     with pytest.raises(UnsafeFile):
         await book.redeem(token, "n1", NOW)

@@ -76,7 +76,7 @@ def read_record(record: Path) -> Launched | None:
     """The application that a record names; None where there is no record or it cannot be read."""
     try:
         return msgspec.json.decode(record.read_bytes(), type=Launched)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeError):
         return None
 
 

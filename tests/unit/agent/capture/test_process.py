@@ -21,8 +21,9 @@ def test_names_are_looked_up_in_the_applications_own_namespace_first() -> None:
 def test_a_record_names_an_application(tmp_path: Path) -> None:
     record = tmp_path / "app.json"
     assert read_record(record) is None
-    record.write_text("{")
-    assert read_record(record) is None
+    for damaged in (b"{", b'{"network":"\xff"}'):
+        record.write_bytes(damaged)
+        assert read_record(record) is None
     identity = identity_of(os.getpid())
     assert identity is not None
     launched = Launched(identity, 1, "/nonexistent")
