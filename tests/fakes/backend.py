@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from tulle.api.backend import NodeState, ProxyState, Status, XdsResource
+from tulle.api.backend import NodeState, ProxyState, RemovedNode, Status, XdsResource
 from tulle.model.conditions import ACCEPTED, REASON_ACCEPTED, Condition
 from tulle.model.names import ObjectRef, ProxyId
 from tulle.model.problem import Problem
@@ -34,6 +34,7 @@ class FakeBackend:
         self.known_proxies: tuple[ProxyState, ...] = ()
         self.known_nodes: tuple[NodeState, ...] = ()
         self.known_xds: dict[ProxyId, tuple[XdsResource, ...]] = {}
+        self.apps_left: tuple[str, ...] = ()
         self.problems: tuple[Problem, ...] = ()
         self.watches: list[FakeStatusWatch] = []
         self.tokens: list[tuple[str, tuple[str, ...], timedelta]] = []
@@ -54,6 +55,11 @@ class FakeBackend:
 
     def nodes(self) -> tuple[NodeState, ...]:
         return self.known_nodes
+
+    async def remove_node(self, name: str) -> RemovedNode | None:
+        known = next((node for node in self.known_nodes if node.name == name), None)
+        self.known_nodes = tuple(node for node in self.known_nodes if node is not known)
+        return RemovedNode(name, known.workloads, known.proxies + 1, self.apps_left) if known else None
 
     async def create_token(self, node: str, service_accounts: tuple[str, ...], ttl: timedelta) -> str:
         self.tokens.append((node, service_accounts, ttl))

@@ -22,6 +22,7 @@ class FakeStream:
         self.versions: dict[str, dict[str, str]] = {}
         self.told: set[tuple[str, str]] = set()
         self.told_roots: set[str] = set()
+        self.refusals: list[str] = []
 
     def changed(self, names: Iterable[tuple[str, str]]) -> None:
         self.told.update(names)
@@ -37,6 +38,9 @@ class FakeStream:
 
     def close(self) -> None:
         raise AssertionError("nobody closes it")
+
+    def refuse(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     def heard(self) -> tuple[set[tuple[str, str]], set[str]]:
         """What it was told since it was last asked: names, and types whose roots differ."""

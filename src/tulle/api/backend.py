@@ -53,13 +53,25 @@ class XdsResource(Struct, frozen=True, rename="camel"):
 
 
 class NodeState(Struct, frozen=True, rename="camel"):
-    """A node whose agent has been seen. `certificate_expires` is RFC 3339, empty where it is not known."""
+    """A node that has joined, or that workloads name. `service_accounts` (`<namespace>/<name>`, `*` for any) are those
+    that it may run; `certificate_expires` is RFC 3339, empty where it is not known."""
 
     name: str
     connected: bool
     workloads: int
     proxies: int
     certificate_expires: str = ""
+    service_accounts: tuple[str, ...] = ()
+
+
+class RemovedNode(Struct, frozen=True, rename="camel"):
+    """What became of a node that was removed: `workloads` were taken out of the mesh, `streams` of its agent and
+    proxies were ended. `apps` (`<namespace>/<name>`) name the node still, and run nowhere."""
+
+    name: str
+    workloads: int
+    streams: int
+    apps: tuple[str, ...] = ()
 
 
 class StatusWatch(Protocol):
@@ -97,6 +109,11 @@ class Backend(Protocol):
         ...
 
     def nodes(self) -> tuple[NodeState, ...]: ...
+
+    async def remove_node(self, name: str) -> RemovedNode | None:
+        """Takes a node out: no certificate and no stream for it any more, its workloads are gone. None where there is
+        no such node."""
+        ...
 
     async def create_token(self, node: str, service_accounts: tuple[str, ...], ttl: timedelta) -> str:
         """A join token that works once, for `node` and workloads of these accounts (`<namespace>/<name>`)."""

@@ -1,9 +1,12 @@
-"""Nodes: the hosts whose agents have been seen."""
+"""Nodes: the hosts that have joined."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from tulle.api.answer import answer
+from tulle.api.audit import notes
+from tulle.api.backend import RemovedNode
 from tulle.api.context import Given
+from tulle.api.errors import not_found
 from tulle.api.messages import NodeList
 from tulle.api.openapi import answers, ref
 
@@ -13,3 +16,12 @@ router = APIRouter(tags=["nodes"])
 @router.get("/v1/nodes", responses=answers(ref(NodeList)))
 async def list_nodes(backend: Given) -> Response:
     return answer(NodeList(backend.nodes()))
+
+
+@router.delete("/v1/nodes/{name}", responses=answers(ref(RemovedNode)))
+async def remove_node(backend: Given, request: Request, name: str) -> Response:
+    notes(request.scope).objects = (f"Node/{name}",)
+    removed = await backend.remove_node(name)
+    if removed is None:
+        raise not_found(f"a node {name[:100]!r}")
+    return answer(removed)

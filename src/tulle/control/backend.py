@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from msgspec import Raw
 
 import tulle
-from tulle.api import NodeState, ProxyState, Status, StatusWatch, TypeSync, XdsResource
+from tulle.api import NodeState, ProxyState, RemovedNode, Status, StatusWatch, TypeSync, XdsResource
 from tulle.control.compile import Compiler
+from tulle.control.node_removal import NodeRemoval
 from tulle.control.refresh import Refresh
 from tulle.control.rejections import Rejections
 from tulle.control.status import Statuses
@@ -52,6 +53,7 @@ class ControlBackend:
         self._authority = authority
         self._tokens = tokens
         self._clock = clock
+        self._removal = NodeRemoval(store, refresh, tokens, streams)
 
     @property
     def store(self) -> Store:
@@ -90,7 +92,8 @@ class ControlBackend:
         snapshot = self._refresh.snapshot
         clients = self._streams.clients()
         connected = {c.node: stream.peer for c, stream in clients.items() if isinstance(c, AgentId)}
-        names = set(connected) | set(snapshot.node_workloads) - {""}
+        enrolled = self._tokens.enrolled()
+        names = (set(connected) | set(snapshot.node_workloads) | set(enrolled)) - {""}
         expected = self._expected()
         return tuple(
             NodeState(
@@ -99,9 +102,13 @@ class ControlBackend:
                 workloads=len(snapshot.node_workloads.get(name, ())),
                 proxies=sum(1 for p in expected if p.node == name),
                 certificate_expires=_expiry(connected.get(name)),
+                service_accounts=tuple(str(rule) for rule in enrolled.get(name, ())),
             )
             for name in sorted(names)
         )
+
+    async def remove_node(self, name: str) -> RemovedNode | None:
+        return await self._removal.remove(name)
 
     async def create_token(self, node: str, service_accounts: tuple[str, ...], ttl: timedelta) -> str:
         now = self._clock()

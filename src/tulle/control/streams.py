@@ -153,6 +153,13 @@ class Streams:
         """Who is connected; of two streams of one client the newer."""
         return {client: stream for stream, client in self._clients.items()}
 
+    def refuse(self, node: str) -> int:
+        """Ends all streams of a node that is none any more; how many."""
+        streams = [stream for stream, client in self._clients.items() if client.node == node]
+        for stream in streams:
+            stream.refuse(f"node {node} is not enrolled")
+        return len(streams)
+
     def _follow_scope(self, stream: Stream, client: Client) -> None:
         """The client sees more or less than before: its roots differ, and what it asked for by name may now be
         something for it, or nothing."""

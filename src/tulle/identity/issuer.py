@@ -83,6 +83,10 @@ class Issuer:
         certificate = self._sign(request.csr_pem, identity, str(peer))
         return CertificateReply(pem(certificate), self._authority.bundle_pem)
 
+    def is_enrolled(self, node: str) -> bool:
+        """Whether `node` came in with a token and was not removed since; answered without waiting."""
+        return self._tokens.is_enrolled(node)
+
     async def may_run(self, node: str, namespace: str, service_account: str) -> bool:
         """Whether the token with which `node` came in allows it a service account."""
         rules = await self._tokens.accounts(node)

@@ -94,6 +94,10 @@ class Stream(Protocol):
         """Ends the stream once the client has been sent something, and all that there is to send now."""
         ...
 
+    def refuse(self, reason: str) -> None:
+        """Ends the stream at once; the client is told the reason."""
+        ...
+
 
 class StreamHost(Protocol):
     """Who serves the streams: the control plane or the relay. Called from the event loop; must not block."""
@@ -175,6 +179,8 @@ class XdsService:
             await stream.run(session(source, uuid4().hex[:12] + "-", self._limits), first)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Refused as refused:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(refused))
         finally:
             self._host.closed(stream)
 
@@ -209,6 +215,8 @@ class _Stream(Generic[Request]):
         self._session: Session[Request] | None = None
         self._wake = asyncio.Event()
         self._closing = False
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reason = ""
 
     @property
     def node(self) -> base_pb2.Node:
@@ -242,8 +250,14 @@ class _Stream(Generic[Request]):
         self._closing = True
         self._wake.set()
 
+    def refuse(self, reason: str) -> None:
+        if not self._refused.done():
+            self._refused.set_result(None)
+            self._reason = reason
+
     async def run(self, session: Session[Request], first: Request) -> None:
-        """Serves until the client leaves, `close` is called, or the client breaks the protocol (ProtocolError)."""
+        """Serves until the client leaves, `close` is called, the client breaks the protocol (ProtocolError), or
+        `refuse` is called (Refused)."""
         self._session = session
         name = self._node.id
         tasks = (
@@ -251,12 +265,15 @@ class _Stream(Generic[Request]):
             asyncio.create_task(self._write(session), name=f"xds write {name}"),
         )
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*tasks, self._refused), return_when=asyncio.FIRST_COMPLETED)
+            ended = [task for task in tasks if task.done()]
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
+        if self._refused.done():
+            raise Refused(self._reason)
+        for task in ended:
             task.result()
 
     async def _read(self, session: Session[Request], request: Request) -> None:

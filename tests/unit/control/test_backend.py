@@ -116,6 +116,12 @@ class TestNodes:
         assert datetime.fromisoformat(node.certificate_expires) == NOW
         assert node.certificate_expires.endswith("Z")
 
+    async def test_are_those_that_are_enrolled_too(self, plane: Plane):
+        await plane.enrol("n7", "shop/*", "bank/teller")
+        assert plane.backend.nodes() == (
+            NodeState("n7", connected=False, workloads=0, proxies=0, service_accounts=("shop/*", "bank/teller")),
+        )
+
 
 class TestTokens:
     async def test_are_for_a_node_and_its_accounts(self, plane: Plane):

@@ -261,6 +261,19 @@ class TestClosing:
         assert [resource.name for resource in (await call.read()).resources] == ["a"]
         assert await call.read() is grpc.aio.EOF
 
+    async def test_a_stream_that_is_refused_ends_at_once_and_is_told_why(
+        self, source: FakeSource, host: FakeHost, channel: grpc.aio.Channel
+    ) -> None:
+        source.pend(CLUSTER, "a")
+        call = delta(channel)
+        await call.write(ask(CLUSTER, "a"))
+        await host.until(Subscribed(CLUSTER, ("a",)))
+        for _ in range(2):
+            host.streams[0].refuse("node n1 has been removed")
+        assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert await call.details() == "node n1 has been removed"
+        await host.until_closed(1)
+
 
 class TestMutualTls:
     async def test_the_peer_is_the_spiffe_id_of_its_certificate(self, source: FakeSource, host: FakeHost) -> None:
