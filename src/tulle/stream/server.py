@@ -260,7 +260,7 @@ class _Stream(Generic[Request]):
         `refuse` is called (Refused)."""
         self._session = session
         name = self._node.id
-        tasks = (
+        tasks: tuple[asyncio.Task[None], ...] = (
             asyncio.create_task(self._read(session, first), name=f"xds read {name}"),
             asyncio.create_task(self._write(session), name=f"xds write {name}"),
         )
