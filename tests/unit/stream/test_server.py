@@ -137,6 +137,30 @@ class TestDelta:
         assert len({response.nonce for response in responses}) == 20
         assert {stream.node.id for stream in host.streams} == {f"n{number}" for number in range(20)}
 
+    async def test_who_never_reads_holds_up_nobody(self, source: FakeSource, host: FakeHost, tmp_path: Path) -> None:
+        names = tuple(f"c{number}" for number in range(20))
+        for name in names:
+            source.put(CLUSTER, name, "x" * 500_000)
+        address = f"unix:{tmp_path}/deaf.sock"
+        apart = (("grpc.use_local_subchannel_pool", 1),)  # a connection of its own
+        async with (
+            serving(host, address),
+            grpc.aio.insecure_channel(address, apart) as one,
+            grpc.aio.insecure_channel(address, apart) as two,
+        ):
+            deaf, hears = delta(one), delta(two)
+            await deaf.write(ask(CLUSTER, *names))
+            await host.until(Subscribed(CLUSTER, names))
+            await hears.write(ask(CLUSTER, "c0"))
+            first = await hears.read()
+            await hears.write(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=first.nonce))
+            for content in "abcde":
+                version = source.put(CLUSTER, "c0", content)
+                host.changed((CLUSTER, "c0"))
+                received = await hears.read()
+                assert [resource.version for resource in received.resources] == [version]
+                await hears.write(discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, response_nonce=received.nonce))
+
     async def test_a_client_that_hangs_up_is_gone(
         self, source: FakeSource, host: FakeHost, channel: grpc.aio.Channel
     ) -> None:
