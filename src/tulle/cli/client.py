@@ -52,6 +52,10 @@ class ControlPlane:
     def post(self, path: str, body: bytes, kind: type[T], query: Mapping[str, str] | None = None) -> T:
         return self._ask("POST", path, kind, query, body)
 
+    def remove(self, path: str, kind: type[T]) -> T:
+        """Deletes what is answered with what became of it."""
+        return self._ask("DELETE", path, kind, None)
+
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
         self._exchange("DELETE", path, query)
 

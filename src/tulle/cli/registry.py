@@ -32,6 +32,7 @@ ENTRIES = (
     Entry("render", "tulle.cli.render", "Show what proxies are told, from files.", OFFLINE),
     Entry("schema", "tulle.cli.schema", "Print the JSON Schema of a kind, or the kinds.", OFFLINE),
     Entry("token", "tulle.cli.token", "Make tokens with which nodes join.", OTHER),
+    Entry("node", "tulle.cli.node", "List the nodes, or take one out.", OTHER),
     Entry("completion", "tulle.cli.completion", "Print the completion script of a shell.", OTHER),
     Entry("version", "tulle.cli.version", "Print versions.", OTHER),
 )
