@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tulle.agent.capture.rules import OUTBOUND_PORT
-from tulle.agent.errors import AdminError, AgentError
+from tulle.agent.errors import AdminError, AgentError, PortTaken
 from tulle.agent.mesh_ports import MeshPorts
 from tulle.agent.reach import Accepts, Listens
 from tulle.agent.roster import Record, Roster
@@ -31,10 +31,6 @@ _PORT_TRIES = 5
 
 class NotAdmitted(AgentError):
     """A workload could not be brought into the mesh; the message says at which step."""
-
-
-class PortTaken(AgentError):
-    """Somebody else listens where a workload's proxy should."""
 
 
 class Admission(Struct, frozen=True):
