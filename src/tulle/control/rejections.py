@@ -1,6 +1,6 @@
 """Remembers what proxies refused, and in which words, so that the objects behind it can say so."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ class Rejection(Struct, frozen=True):
 
 
 class Rejections:
-    """One rejection per client and resource, until the client takes it or leaves."""
+    """One rejection per client and resource, until the client takes it, no longer wants it, or leaves."""
 
     def __init__(self) -> None:
         self._by_client: dict[Client, dict[tuple[str, str], Rejection]] = {}
@@ -34,10 +34,11 @@ class Rejections:
         self._by_client.setdefault(client, {})[type_url, name] = Rejection(client, type_url, name, message)
         self._tell()
 
-    def accepted(self, client: Client, type_url: str, versions: Mapping[str, str | None]) -> None:
+    def over(self, client: Client, type_url: str, names: Iterable[str]) -> None:
+        """The client has taken these resources, or does not want them any more."""
         known = self._by_client.get(client)
         if known:
-            for name in versions:
+            for name in names:
                 known.pop((type_url, name), None)
             self._tell()
 

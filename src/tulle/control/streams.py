@@ -128,8 +128,9 @@ class Streams:
                 self._ask(stream, self._keys(client, type_url, names))
             case Unsubscribed(type_url, names):
                 self._leave(stream, client, type_url, names)
+                self._rejections.over(client, type_url, names)
             case Acked(type_url, versions):
-                self._rejections.accepted(client, type_url, versions)
+                self._rejections.over(client, type_url, versions)
             case Nacked(type_url, _, message):
                 log.warning("%s refuses %s: %s", client, event.subject, message)
                 if event.culprit is not None:

@@ -8,10 +8,10 @@ def test_a_rejection_stays_until_the_client_takes_the_resource():
     rejections = Rejections()
     rejections.refused(ONE, "t", "a", "bad")
     rejections.refused(ONE, "t", "b", "bad too")
-    rejections.accepted(ONE, "u", {"a": "1"})
-    rejections.accepted(TWO, "t", {"a": "1"})
+    rejections.over(ONE, "u", {"a": "1"})
+    rejections.over(TWO, "t", {"a": "1"})
     assert rejections.of(ONE) == (Rejection(ONE, "t", "a", "bad"), Rejection(ONE, "t", "b", "bad too"))
-    rejections.accepted(ONE, "t", {"a": None, "c": "1"})
+    rejections.over(ONE, "t", {"a": None, "c": "1"})
     assert rejections.all() == (Rejection(ONE, "t", "b", "bad too"),)
 
 

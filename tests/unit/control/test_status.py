@@ -106,7 +106,7 @@ class TestWhatAProxyRefuses:
         await plane.write(CATALOG, ROUTE)
         self.refuse(plane, HOST, "bad", ONE)
         type_url, name = name_of(HOST)
-        plane.rejections.accepted(ONE, type_url, {name: "2"})
+        plane.rejections.over(ONE, type_url, {name: "2"})
         assert self.programmed(plane, ROUTE).status == "True"
 
     async def test_is_on_the_service_where_there_is_no_route(self, plane: Plane):

@@ -55,7 +55,7 @@ async def test_what_a_proxy_refuses_and_takes_again(plane: Plane, watch: Watch):
     assert await changed(watch) == {"r"}
     assert watch.of(ROUTE.ref).parents[0].conditions[-1].message == "node~n1: bad"
     type_url, name = name_of(HOST)
-    plane.rejections.accepted(ProxyId("n1"), type_url, {name: "1"})
+    plane.rejections.over(ProxyId("n1"), type_url, {name: "1"})
     assert await changed(watch) == {"r"}
     assert watch.of(ROUTE.ref).parents[0].conditions[-1].status == "True"
 

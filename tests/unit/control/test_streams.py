@@ -360,6 +360,15 @@ class TestAnswers:
         plane.streams.event(stream, Acked(type_url, {name: "2"}))
         assert plane.rejections.all() == ()
 
+    async def test_what_is_no_longer_wanted_is_no_longer_refused(self, plane: Plane):
+        stream, _ = opened(plane, SIDECAR)
+        ask(plane, stream, CLUSTER, ENDPOINTS)
+        for key in (CLUSTER, ENDPOINTS):
+            type_url, name = name_of(key)
+            plane.streams.event(stream, Nacked(type_url, {name: "1"}, "bad"))
+        leave(plane, stream, CLUSTER)
+        assert [r.type_url for r in plane.rejections.all()] == [type_urls.ENDPOINTS]
+
     async def test_nobody_is_blamed_while_it_is_not_known_who_is_at_fault(self, plane: Plane):
         stream, _ = opened(plane, SIDECAR)
         plane.streams.event(stream, Nacked(type_urls.CLUSTER, {"a.shop:1": "1", "b.shop:1": "1"}, "bad"))
