@@ -25,6 +25,10 @@ from tests.e2e.live import (
     service,
     until,
 )
+from tests.e2e.test_nodes import Nodes
+
+from tulle.agent.app_process import AppProcess
+from tulle.agent.capture.process import read_record
 
 pytestmark = pytest.mark.e2e
 
@@ -316,3 +320,35 @@ def test_an_app_sees_neither_the_agents_files_nor_the_hosts_network(mesh: Mesh) 
     done = mesh.installation.tulle("exec", "-n", "north", "caller", "--", sys.executable, "-c", program)
     assert done.stdout == "False ['lo']\n", done.stderr
     assert (mesh.installation.run_dir / "api.sock").exists()
+
+
+def test_what_has_finished_does_not_run_again_under_the_next_agent(bare: Installation) -> None:
+    nodes = Nodes(bare)
+    host = nodes.join(bare, "n1", "127.0.0.1")
+
+    def app(name: str, policy: str, script: str) -> dict[str, Any]:
+        command = ["sh", "-c", f"echo started; {script}"]
+        return echo_app(name, "north", {}, command=command, restartPolicy=policy, node="n1")
+
+    def started(name: str) -> int:
+        return bare.app_log(name, "north").count("started")
+
+    bare.apply(manifest(app("before", "OnFailure", "exit 0"), app("meanwhile", "Never", "sleep 3")))
+    until(lambda: started("before") and started("meanwhile"), "both run")
+    until(lambda: not bare.workloads("before", "north"), "one has finished")
+    (record,) = bare.run_dir.glob("apps/*~meanwhile-*.json")
+    launched = read_record(record)
+    assert launched is not None
+    host.agent.kill()
+    until(lambda: not AppProcess(launched).running, "the other has, too")
+    nodes.agent(bare, "n1", "127.0.0.1", nodes.token("n1"))
+    bare.apply(manifest(echo_app("after", "north", node="n1")))
+    until(lambda: bare.workloads("after", "north"), "the next agent does what it has to")
+    assert [w["spec"]["app"] for w in bare.objects("workloads", "north")] == ["after"]
+    assert (started("before"), started("meanwhile")) == (1, 1)
+
+    bare.apply(manifest(app("before", "OnFailure", "exit 0 # and another")))
+    until(lambda: started("before") == 2, "what has changed runs")
+    for name in ("before", "meanwhile", "after"):
+        bare.ok("delete", "app", name, "-n", "north")
+    until(lambda: not bare.objects("workloads", "north"), "all have gone")

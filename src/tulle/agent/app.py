@@ -27,6 +27,7 @@ from tulle.agent.chance import jitter, now
 from tulle.agent.credentials import Credentials
 from tulle.agent.dns_settings import DnsSettings
 from tulle.agent.envoy_command import EnvoyCommand
+from tulle.agent.finished import FinishedReplicas
 from tulle.agent.host import Host, HostSettings
 from tulle.agent.joined import Joined
 from tulle.agent.link import UpstreamSettings
@@ -100,8 +101,10 @@ class Agent:
         self._svids = Svids(paths.svid_dir, credentials.bundle_pem, credentials.issue, now, jitter)
         secrets = SvidSecrets(self._svids, settings.trust_domain, self._identities_of)
         cache_dir = paths.agent_dir / "cache"
+        self._finished = paths.agent_dir / "finished.json"
         if settings.fresh:
             shutil.rmtree(cache_dir, ignore_errors=True)
+            self._finished.unlink(missing_ok=True)
         make_private_directory(cache_dir)
         self.relay = Relay(cache_dir, upstream, secrets)
         self.feed = NodeFeed(
@@ -166,7 +169,7 @@ class Agent:
             partial(proxy_listens, settings.paths.run_dir, settings.node),
         )
         processes = AppProcesses(self._process_settings(), self.namespaces.path, lambda: self._dns.search_domain)
-        applications = Applications(host, processes)
+        applications = Applications(host, processes, FinishedReplicas(self._finished))
         joined = Joined(tasks, host, application_accepts)
         local_api = LocalApi(
             self.roster, joined, settings.paths.run_dir, settings.hidden, lambda: self._dns.search_domain

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
+from tulle.agent.finished import Finished, FinishedReplicas
 from tulle.agent.host import NotAdmitted, Workloads
 from tulle.agent.replica import Processes, Replica
 from tulle.agent.restart_policy import RestartLimits, RestartPolicy
@@ -35,9 +36,10 @@ class _Pause(Struct, frozen=True):
 class Applications:
     """The replicas of this node. `apply` says what they should be; `run` has to be running."""
 
-    def __init__(self, host: Workloads, processes: Processes) -> None:
+    def __init__(self, host: Workloads, processes: Processes, finished: FinishedReplicas) -> None:
         self._host = host
         self._processes = processes
+        self._finished = finished
         self._replicas: dict[WorkloadName, Replica] = {}
         self._tasks: dict[WorkloadName, asyncio.Task[None]] = {}
         self._pauses: dict[str, _Pause] = {}
@@ -50,27 +52,47 @@ class Applications:
         self._wake.set()
 
     def adopt(self, records: Iterable[Record]) -> None:
-        """Takes over replicas that an earlier agent ran. Call before `run`."""
+        """Takes over replicas that an earlier agent ran, and those that had finished. Call before `run`."""
+        finished = {each.name: each for each in self._finished.all()}
         for record in records:
-            replica = Replica(
-                self._host,
-                self._processes,
+            replica = self._make(
                 record.name,
                 AppName(record.name.namespace, record.app),
                 record.digest,
-                self._wake.set,
                 admitted=True,
                 ready=record.state == "Ready",
+                finished=record.name in finished,
             )
-            self._replicas[record.name] = replica
             if record.state == "Draining":
                 replica.leave()
+        for each in finished.values():
+            if each.name not in self._replicas:
+                self._make(each.name, each.app, each.digest, finished=True)
+
+    def _make(
+        self,
+        name: WorkloadName,
+        app: AppName,
+        digest: str,
+        admitted: bool = False,
+        ready: bool = False,
+        finished: bool = False,
+    ) -> Replica:
+        made = Replica(self._host, self._processes, name, app, digest, self._changed, admitted, ready, finished)
+        self._replicas[name] = made
+        return made
+
+    def _changed(self, replica: Replica) -> None:
+        if replica.finished:
+            self._finished.add(Finished(replica.name, replica.app, replica.digest))
+        self._wake.set()
 
     async def run(self) -> None:
         """Follows `apply` for ever. Cancelling leaves the applications running."""
         async with asyncio.TaskGroup() as tasks:
             for replica in self._replicas.values():
-                self._start(tasks, replica)
+                if replica.admitted:
+                    self._start(tasks, replica)
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -108,9 +130,8 @@ class Applications:
         if pause is not None and asyncio.get_running_loop().time() < pause.until:
             return
         for _ in range(missing):
-            made = Replica(self._host, self._processes, _new_name(app), name, digest, self._wake.set)
+            made = self._make(_new_name(app), name, digest)
             made.learn(app)
-            self._replicas[made.name] = made
             self._start(tasks, made)
 
     def _let_go(self, replica: Replica) -> None:
@@ -118,7 +139,7 @@ class Applications:
         replica.leave()
         task = self._tasks.get(replica.name)
         if task is None:
-            self._replicas.pop(replica.name, None)
+            self._drop(replica)
         elif not replica.admitted:
             task.cancel()
 
@@ -141,8 +162,12 @@ class Applications:
         """One that has finished stays, so that none is made in its place."""
         del self._tasks[replica.name]
         if replica.leaving or not replica.finished:
-            self._replicas.pop(replica.name, None)
+            self._drop(replica)
         self._wake.set()
+
+    def _drop(self, replica: Replica) -> None:
+        self._replicas.pop(replica.name, None)
+        self._finished.remove(replica.name)
 
     def _pause(self, digest: str, error: NotAdmitted) -> None:
         """Several replicas that fail together count once."""

@@ -12,6 +12,7 @@ from tulle.agent.health import Check, follow_health
 from tulle.agent.host import Admission, Workloads
 from tulle.agent.restart_policy import RestartLimits, RestartPolicy
 from tulle.model.names import AppName, WorkloadName
+from tulle.model.workload import LONGEST_MESSAGE
 from tulle.view.types import AppView
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ class Processes(Protocol):
 
 class Replica:
     """`admitted`: it is in the mesh. `ready`: it takes requests. `leaving`: it is on its way out. `finished`: its
-    process has ended and its App says that it is not to be started again. `changed` is called where `ready` changes.
+    process has ended and its App says that it is not to be started again. `changed` is called where `ready` or
+    `finished` changes.
 
     One that an earlier agent made is `admitted` from the beginning; what its App is, `learn` has to say.
     """
@@ -58,16 +60,17 @@ class Replica:
         name: WorkloadName,
         app: AppName,
         digest: str,
-        changed: Callable[[], None],
+        changed: Callable[["Replica"], None],
         admitted: bool = False,
         ready: bool = False,
+        finished: bool = False,
     ) -> None:
         self.name = name
         self.app = app
         self.digest = digest
         self.admitted = admitted
         self.ready = ready
-        self.finished = False
+        self.finished = finished
         self._host = host
         self._processes = processes
         self._changed = changed
@@ -108,7 +111,18 @@ class Replica:
 
     async def run(self) -> None:
         """Its life in the mesh, until it has left. Cancelling leaves it as it is, for the next agent."""
-        await self._news.wait()
+        if not self.finished:
+            await self._news.wait()
+            await self._live_on()
+            if not self.leaving:
+                self.finished = True
+                self._changed(self)  # before it goes, or the next agent might find it neither here nor finished
+        await self._go()
+
+    async def _live_on(self) -> None:
+        """One life of the process after the other, until it has to leave or has finished."""
+        if self._view is not None and self._ended_unseen() and not _again(self._view.restart, None):
+            return
         policy = RestartPolicy(RESTARTS)
         while self._view is not None and not self.leaving:
             code, lived = await self._live(self._view)
@@ -118,8 +132,6 @@ class Replica:
             log.warning("%s ended with %s, started again in %.1f s", self.name, code, policy.delay)
             self._host.roster.set_state(self.name, "NotReady", self._trouble)
             await self._left_within(policy.delay)
-        self.finished = not self.leaving
-        await self._go()
 
     async def _live(self, view: AppView) -> tuple[int | None, float]:
         """One life of the process. Returns its exit code (None: not known) and how long it ran."""
@@ -128,7 +140,7 @@ class Replica:
             process = self._running() or await self._started(view)
         except LaunchError as error:
             log.error("%s: %s", self.name, error)
-            self._trouble = f"cannot be started: {error}"
+            self._trouble = f"cannot be started: {error}"[:LONGEST_MESSAGE]
             return CANNOT_RUN, 0
         alive = await self._watch(process, view)
         self._set_ready(False)
@@ -149,6 +161,11 @@ class Replica:
         """The process, where an earlier agent started it and it still runs."""
         found = self._processes.find(self.name)
         return found if found is not None and found.running else None
+
+    def _ended_unseen(self) -> bool:
+        """Whether the process has ended while no agent was there, or before the earlier one had noted it."""
+        found = self._processes.find(self.name)
+        return found is not None and not found.running
 
     async def _watch(self, process: Running, view: AppView) -> bool:
         """Until the process ends, is found dead by its probes, or has to leave. Returns whether its probes found
@@ -176,7 +193,7 @@ class Replica:
             self._host.roster.set_state(self.name, *(("Ready",) if ready else ("NotReady", self._trouble)))
         if ready != self.ready:
             self.ready = ready
-            self._changed()
+            self._changed(self)
 
     async def _go(self) -> None:
         """A process that has ended has no requests to finish, and where everything ends nobody has to hear."""

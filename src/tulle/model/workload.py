@@ -1,11 +1,15 @@
 """Workload: one running instance. Agents report theirs; a host without an agent is declared by hand."""
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from msgspec import Meta
 
 from tulle.model.mode import Mode
 from tulle.model.part import Part
 from tulle.model.resource import NamespacedBase
 from tulle.model.syntax import DnsSubdomain, IpAddress, PortName, PortNumber, Weight
+
+LONGEST_MESSAGE = 1000
 
 WorkloadState: TypeAlias = Literal["Starting", "Ready", "NotReady", "Draining"]
 
@@ -32,7 +36,7 @@ class WorkloadSpec(Part, frozen=True):
     app: DnsSubdomain = ""
     weight: Weight = 1
     state: WorkloadState = "Ready"
-    message: str = ""
+    message: Annotated[str, Meta(max_length=LONGEST_MESSAGE)] = ""
 
 
 class Workload(NamespacedBase, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from tests.fakes.processes import FakeProcesses
 from tests.fakes.workloads import FakeWorkloads
 
 from tulle.agent.applications import Applications, digest_of
+from tulle.agent.finished import FinishedReplicas
 from tulle.model.names import WorkloadName
 from tulle.view.types import AppView, HttpProbeView, NodeView, ProbeView, TcpProbeView
 
@@ -51,7 +52,8 @@ class Node:
     def __init__(self, directory: Path) -> None:
         self.host = FakeWorkloads(directory)
         self.processes = FakeProcesses()
-        self.applications = Applications(self.host, self.processes)
+        self.finished = directory / "finished.json"
+        self.applications = Applications(self.host, self.processes, FinishedReplicas(self.finished))
 
     async def wants(self, *apps: AppView, seconds: float = 0.01) -> None:
         """After so many seconds of it."""
@@ -60,7 +62,7 @@ class Node:
 
     def start_agent_again(self) -> None:
         """Another agent takes over what this one left."""
-        self.applications = Applications(self.host, self.processes)
+        self.applications = Applications(self.host, self.processes, FinishedReplicas(self.finished))
         self.applications.adopt(self.host.roster.records())
 
     @contextlib.asynccontextmanager
@@ -230,6 +232,35 @@ async def test_what_has_finished_and_is_wanted_no_more_can_be_wanted_again(node:
         await node.wants()
         await node.wants(once)
         assert len(node.replicas()) == 1
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("killed_before_it_had_left", [False, True])
+async def test_what_has_finished_does_not_run_again_under_the_next_agent(
+    node: Node, killed_before_it_had_left: bool
+) -> None:
+    once = replace(WEB, restart="OnFailure", replicas=2)
+    async with node.running():
+        await node.wants(once)
+        first, second = sorted(node.replicas())
+        left = node.host.roster.get(first)
+        node.processes.last[first].ends(0)
+        await asyncio.sleep(1)
+    if killed_before_it_had_left and left is not None:
+        node.host.roster.put(left)
+    node.start_agent_again()
+    async with node.running():
+        await node.wants(once, seconds=100)
+        assert node.replicas() == {second}
+        assert node.host.roster.get(first) is None
+        assert len(node.host.asked) == 2
+        await node.wants(replace(once, command=("again",)))
+        assert len(node.replicas()) == 2
+    node.start_agent_again()
+    async with node.running():
+        await node.wants()
+        await node.wants(once)
+        assert len(node.replicas()) == 2
 
 
 @pytest.mark.virtual_time

@@ -29,6 +29,7 @@ class Setting:
         self.host = FakeWorkloads(directory)
         self.processes = FakeProcesses()
         self.changes: list[bool] = []
+        self.noted = False
         self.replica = self.make()
 
     def make(self, admitted: bool = False, ready: bool = False) -> Replica:
@@ -36,8 +37,9 @@ class Setting:
             self.host, self.processes, NAME, AppName("shop", "web"), "d1", self._changed, admitted=admitted, ready=ready
         )
 
-    def _changed(self) -> None:
-        self.changes.append(self.replica.ready)
+    def _changed(self, replica: Replica) -> None:
+        self.changes.append(replica.ready)
+        self.noted = replica.finished
 
     @property
     def process(self) -> FakeProcess:
@@ -135,6 +137,32 @@ async def test_one_that_has_finished_is_out_of_the_mesh_without_a_wait_for_clien
         await life
     assert setting.host.steps == ["admitted", "discarded"]
     assert setting.processes.last == {}
+
+
+async def test_one_that_has_finished_says_so_before_it_goes(setting: Setting) -> None:
+    async with setting.running(replace(WEB, restart="Never")) as life:
+        seen = []
+
+        async def discard(name: WorkloadName) -> None:
+            seen.append(setting.noted)
+
+        setting.host.discard = discard
+        setting.process.ends(0)
+        await life
+    assert seen == [True]
+
+
+@pytest.mark.parametrize(("restart", "again"), [("Never", False), ("OnFailure", True), ("Always", True)])
+async def test_one_that_ended_while_no_agent_was_there_has_finished_if_it_may_not_run_again(
+    setting: Setting, restart: str, again: bool
+) -> None:
+    async with setting.running(replace(WEB, restart=restart)):
+        pass
+    setting.process.ends(None)
+    setting.replica = setting.make(admitted=True, ready=True)
+    async with setting.running(replace(WEB, restart=restart)) as life:
+        assert (life.done(), setting.replica.finished) == (not again, not again)
+        assert len(setting.processes.times(NAME)) == (2 if again else 1)
 
 
 async def test_a_dead_one_is_ended_and_started_again(setting: Setting) -> None:
