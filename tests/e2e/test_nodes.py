@@ -164,3 +164,29 @@ def test_a_second_control_plane_or_agent_in_the_same_directories_is_refused(mesh
     assert twice.returncode == 1
     assert f"an agent runs in {mesh.one.mesh.run_dir} already" in twice.stderr
     assert mesh.client.get("http://two:8080/")["status"] == 200
+
+
+def test_a_node_that_is_removed_is_out_of_the_mesh_at_once(mesh: Mesh) -> None:
+    server = mesh.nodes.server
+    with installation(ROOT) as host:
+        agent = mesh.nodes.join(host, "n6", "127.0.0.6").agent
+        server.apply(
+            manifest(echo_app("six", "north", {"HTTP_PORT": "8080"}, node="n6"), service("six", "north", http=8080))
+        )
+        until(lambda: mesh.client.get("http://six:8080/").get("status") == 200, "it answers")
+        unused = mesh.nodes.token("n6")
+        removed = server.tulle("node", "remove", "n6")
+        assert (removed.returncode, removed.stdout) == (0, "node/n6 removed (1 workload, 2 connections)\n")
+        assert removed.stderr == "still to run on n6, and now nowhere: app north/six\n"
+        assert "n6" not in server.ok("node", "list")
+        until(lambda: mesh.client.get("http://six:8080/").get("status") == 503, "nobody calls it any more")
+        until(lambda: "node n6 is not enrolled" in agent.output, "its agent is told why")
+        assert [w for w in server.objects("workloads", "north") if w["spec"]["node"] == "n6"] == []
+        assert mesh.client.get("http://two:8080/")["status"] == 200
+        with installation(ROOT) as again:
+            refused = mesh.nodes.agent(again, "n6", "127.0.0.7", unused)
+            assert refused.ended() == 1
+            assert "the join token is not known" in refused.output
+        missing = server.tulle("node", "remove", "n6")
+        assert (missing.returncode, missing.stderr) == (1, "error: node/n6 does not exist\n")
+        server.ok("delete", "app/six", "service/six", "-n", "north")
