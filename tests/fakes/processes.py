@@ -1,7 +1,7 @@
 """Processes of applications that end when a test says so."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from tulle.agent.capture.process import LaunchError
 from tulle.agent.health import Check
@@ -34,19 +34,22 @@ class FakeProcess:
 
 
 class FakeProcesses:
-    """`answers` says how each probe of a workload goes; `cannot_start` makes starts fail."""
+    """`answers` says how each probe of a workload goes; `cannot_start` makes starts fail. `logs` are
+    those that were not tidied away."""
 
     def __init__(self) -> None:
         self.started: dict[WorkloadName, list[tuple[float, FakeProcess]]] = {}
         self.last: dict[WorkloadName, FakeProcess] = {}
         self.answers: Callable[[WorkloadName, ProbeView], bool] = lambda name, probe: True
         self.cannot_start = False
+        self.logs: set[WorkloadName] = set()
 
     async def start(self, name: WorkloadName, app: AppView) -> FakeProcess:
         now = asyncio.get_running_loop().time()
         if self.cannot_start:
             raise LaunchError("there is no such program")
         self.last[name] = FakeProcess()
+        self.logs.add(name)
         self.started.setdefault(name, []).append((now, self.last[name]))
         return self.last[name]
 
@@ -55,6 +58,9 @@ class FakeProcesses:
 
     def forget(self, name: WorkloadName) -> None:
         self.last.pop(name, None)
+
+    def tidy_logs(self, present: Container[WorkloadName]) -> None:
+        self.logs = {name for name in self.logs if name in present}
 
     def check(self, name: WorkloadName, app: AppView) -> Check:
         async def check(probe: ProbeView) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tulle.agent.app_logs import AppLogs
 from tulle.agent.app_user import named_user, user_environment
 from tulle.agent.capture.launch import Launch, RunAs
 from tulle.agent.capture.namespace import dial_application
@@ -83,13 +84,14 @@ class AppProcesses:
         self._network = network
         self._search_domain = search_domain
         self._directory = settings.run_dir / "apps"
+        self._logs = AppLogs(settings.log_dir)
 
     async def start(self, name: WorkloadName, app: AppView) -> AppProcess:
         """Returns once it has been executed. Raises LaunchError."""
         record = self._record(name)
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return AppProcess(await start(self._launch(name, app, app.command, record), self._log(name)))
+            return AppProcess(await start(self._launch(name, app, app.command, record), self._logs.path(name)))
         except OSError as error:
             raise LaunchError(f"{app.command[0]} cannot be started: {error}") from error
 
@@ -100,6 +102,10 @@ class AppProcesses:
 
     def forget(self, name: WorkloadName) -> None:
         self._record(name).unlink(missing_ok=True)
+
+    def tidy_logs(self, present: Container[WorkloadName]) -> None:
+        """Of those that are not `present` only the last few logs stay."""
+        self._logs.tidy(present)
 
     async def end_others(self, kept: Container[WorkloadName]) -> None:
         """Ends what an earlier agent left, but for the processes of the workloads to keep."""
@@ -127,9 +133,6 @@ class AppProcesses:
 
     def _record(self, name: WorkloadName) -> Path:
         return self._directory / f"{name.namespace}~{name.name}.json"
-
-    def _log(self, name: WorkloadName) -> Path:
-        return self._settings.log_dir / f"{name.namespace}~{name.name}.log"
 
     def _launch(self, name: WorkloadName, app: AppView, command: tuple[str, ...], record: Path) -> Launch:
         settings = self._settings

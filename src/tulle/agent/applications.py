@@ -168,6 +168,7 @@ class Applications:
     def _drop(self, replica: Replica) -> None:
         self._replicas.pop(replica.name, None)
         self._finished.remove(replica.name)
+        self._processes.tidy_logs(self._replicas)
 
     def _pause(self, digest: str, error: NotAdmitted) -> None:
         """Several replicas that fail together count once."""

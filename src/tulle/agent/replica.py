@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Literal, Protocol
 
 from tulle.agent.capture.process import LaunchError
@@ -41,6 +41,8 @@ class Processes(Protocol):
     def find(self, name: WorkloadName) -> Running | None: ...
 
     def forget(self, name: WorkloadName) -> None: ...
+
+    def tidy_logs(self, present: Container[WorkloadName]) -> None: ...
 
     def check(self, name: WorkloadName, app: AppView) -> Check: ...
 

@@ -125,6 +125,19 @@ async def test_a_deleted_app_leaves(node: Node) -> None:
 
 
 @pytest.mark.virtual_time
+async def test_logs_of_those_that_run_and_of_those_that_have_finished_are_kept(node: Node) -> None:
+    once = replace(WEB, restart="Never", replicas=3)
+    async with node.running():
+        await node.wants(once)
+        three = node.replicas()
+        node.processes.last[min(three)].ends(0)
+        await asyncio.sleep(1)
+        assert node.processes.logs == three
+        await node.wants(replace(once, replicas=2))
+        assert len(node.processes.logs) == 2
+
+
+@pytest.mark.virtual_time
 async def test_the_same_again_changes_nothing(node: Node) -> None:
     async with node.running():
         await node.wants(THREE)
