@@ -6,7 +6,8 @@ type, however much changes meanwhile.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import chain
 
 from envoy.service.discovery.v3 import discovery_pb2
 
@@ -171,10 +172,12 @@ class AdsSession(ABC):
             return None
         return str(request.error_detail.message[: self._limits.message_length])
 
-    def _check(self, type_url: str, names: Iterable[str]) -> None:
+    def _check(self, type_url: str, *lists: Collection[str]) -> None:
         if not type_url:
             raise ProtocolError("a request without type_url")
-        for name in (type_url, *names):
+        if any(len(names) > self._limits.subscriptions for names in lists):
+            raise ProtocolError(f"more than {self._limits.subscriptions} names in a list")
+        for name in chain((type_url,), *lists):
             if not name:
                 raise ProtocolError("an empty resource name")
             if len(name) > self._limits.name_length:

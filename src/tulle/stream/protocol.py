@@ -108,14 +108,14 @@ Event: TypeAlias = Subscribed | Unsubscribed | Acked | Nacked | Oversized
 class Limits(Struct, frozen=True):
     """What one client may ask of one stream, and how large an answer may be (bytes).
 
-    `subscriptions` are those of one type. `name_bytes` is what the names of all types may take in memory, those that a
+    `subscriptions` are those of one type, and no list in a request is longer: a client that comes back says all that it
+    wants at once. `name_bytes` is what the names of all types may take in memory, those that a
     client brings with their versions included. Of what a client says of a response that it refuses, `message_length`
     characters are read. `streams` is how many one peer may have at a time.
     """
 
     types: int = 32
     subscriptions: int = 100_000
-    names_per_request: int = 50_000
     name_length: int = 2_048
     name_bytes: int = 128 * 2**20
     message_length: int = 8_192

@@ -8,7 +8,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from tulle.stream.ads import AdsSession
 from tulle.stream.encoding import delta_response
 from tulle.stream.order import REFERRERS
-from tulle.stream.protocol import Event, ProtocolError
+from tulle.stream.protocol import Event
 from tulle.stream.type_state import Batch, TypeState
 
 
@@ -17,15 +17,16 @@ class DeltaSession(AdsSession):
 
     def receive(self, request: discovery_pb2.DeltaDiscoveryRequest) -> tuple[Event, ...]:
         """Takes one request and says what the client did by it. Raises ProtocolError."""
-        self._check_request(request)
+        subscribe, unsubscribe = request.resource_names_subscribe, request.resource_names_unsubscribe
+        self._check(request.type_url, subscribe, unsubscribe, request.initial_resource_versions)
         first = request.type_url not in self._types
         if first:
             self._start(self._new_state(request))
         state = self._types[request.type_url]
         events = state.settle(request.response_nonce, self._refusal(request))
         # A later request without names only answers a response.
-        if first or request.resource_names_subscribe or request.resource_names_unsubscribe:
-            events += self._subscribe(state, request.resource_names_subscribe, request.resource_names_unsubscribe)
+        if first or subscribe or unsubscribe:
+            events += self._subscribe(state, subscribe, unsubscribe)
         if first:
             self._warm_late(state)
         return tuple(events)
@@ -40,11 +41,3 @@ class DeltaSession(AdsSession):
             defer_removals=request.type_url in REFERRERS,
             held=request.initial_resource_versions,
         )
-
-    def _check_request(self, request: discovery_pb2.DeltaDiscoveryRequest) -> None:
-        subscribe, unsubscribe = request.resource_names_subscribe, request.resource_names_unsubscribe
-        if len(subscribe) + len(unsubscribe) > self._limits.names_per_request:
-            raise ProtocolError(f"more than {self._limits.names_per_request} names in one request")
-        if len(request.initial_resource_versions) > self._limits.subscriptions:
-            raise ProtocolError(f"more than {self._limits.subscriptions} initial resource versions")
-        self._check(request.type_url, (*subscribe, *unsubscribe, *request.initial_resource_versions))

@@ -16,7 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from tulle.stream.ads import AdsSession
 from tulle.stream.encoding import sotw_response
 from tulle.stream.order import REFERRERS
-from tulle.stream.protocol import WILDCARD, Acked, Event, Limits, ProtocolError, Source
+from tulle.stream.protocol import WILDCARD, Acked, Event, Limits, Source
 from tulle.stream.type_state import Batch, TypeState
 from tulle.xds.resource import Resource
 from tulle.xds.type_urls import CLUSTER, LISTENER
@@ -41,8 +41,6 @@ class SotwSession(AdsSession):
         A request that answers an older response than the last is ignored: the client answers the last one too, and
         its answer names everything it wants.
         """
-        if len(request.resource_names) > self._limits.names_per_request:
-            raise ProtocolError(f"more than {self._limits.names_per_request} names in one request")
         self._check(request.type_url, request.resource_names)
         first = request.type_url not in self._types
         if first:

@@ -562,9 +562,7 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("limits", "message"),
         [
-            (Limits(names_per_request=1), "names in one request"),
             (Limits(name_length=50), "longer than 50"),
-            (Limits(subscriptions=1), "subscriptions"),
             (Limits(name_bytes=512), "names of one stream"),
         ],
     )
@@ -572,6 +570,28 @@ class TestLimits:
         client = DeltaScript(source, limits=limits)
         with pytest.raises(ProtocolError, match=message):
             client.request(CLUSTER, ["a", "b" * 51])
+
+    def test_who_may_want_so_much_may_say_it_at_once_after_a_reconnect(self, source: FakeSource) -> None:
+        names = [f"c{number}" for number in range(Limits().subscriptions)]
+        client = DeltaScript(source)
+        client.request(CLUSTER, names, initial=dict.fromkeys(names, "1"))
+        assert client.session.subscriptions(CLUSTER) == set(names)
+
+    @pytest.mark.parametrize("kind", ["subscribe", "unsubscribe", "initial"])
+    def test_a_request_has_no_more_names_than_may_be_wanted(self, source: FakeSource, kind: str) -> None:
+        client = DeltaScript(source, limits=Limits(subscriptions=1))
+        client.request(CLUSTER, ["a"])
+        names = dict.fromkeys(("b", "c"), "1")
+        with pytest.raises(ProtocolError, match="more than 1 names in a list"):
+            client.request(LISTENER, **{kind: names})
+
+    def test_subscriptions_of_one_type_count_over_all_requests(self, source: FakeSource) -> None:
+        client = DeltaScript(source, limits=Limits(subscriptions=2))
+        client.request(CLUSTER, ["a", "b"])
+        client.request(ENDPOINTS, ["a", "b"])
+        client.request(CLUSTER, ["c"], ["a"])
+        with pytest.raises(ProtocolError, match="more than 2 subscriptions"):
+            client.request(CLUSTER, ["d"])
 
     def test_names_of_all_types_count_together(self, source: FakeSource) -> None:
         client = DeltaScript(source, limits=Limits(name_bytes=1_000))

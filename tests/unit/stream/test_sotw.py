@@ -278,5 +278,5 @@ def test_protocol_errors(client: SotwScript, source: FakeSource) -> None:
         client.request("", ["a"])
     with pytest.raises(ProtocolError, match="empty"):
         client.request(CLUSTER, [""])
-    with pytest.raises(ProtocolError, match="names in one request"):
-        SotwScript(source, Limits(names_per_request=1)).request(CLUSTER, ["a", "b"])
+    with pytest.raises(ProtocolError, match="names in a list"):
+        SotwScript(source, Limits(subscriptions=1)).request(CLUSTER, ["a", "b"])
