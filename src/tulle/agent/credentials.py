@@ -14,7 +14,7 @@ from tulle.agent.chance import now as real_now
 from tulle.identity.client import NodeClient, NodeCredentials, enrol, load, mtls_channel, renew, save
 from tulle.identity.errors import Denied, InvalidCertificate, Unavailable
 from tulle.identity.messages import CertificateReply, ReportReply, ReportRequest
-from tulle.identity.rotation import backoff, next_rotation
+from tulle.identity.rotation import backoff, next_rotation, warning_level
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.tokens import JoinToken
 from tulle.model.names import WorkloadName
@@ -49,6 +49,7 @@ class Credentials:
         self._jitter = jitter
         self._failures = 0
         self._due = self._half_life()
+        self._warned = 0
         self.channel: grpc.aio.Channel = mtls_channel(credentials, address, CLIENT_OPTIONS)
 
     @classmethod
@@ -95,10 +96,24 @@ class Credentials:
             except (Denied, Unavailable, InvalidCertificate) as error:
                 self._failures += 1
                 log.warning("the node's certificate could not be renewed: %s", error)
+                self._warn()
                 self._due = self._now() + backoff(self._failures, self._jitter())
             else:
-                self._failures, self._due = 0, self._half_life()
+                self._failures, self._due, self._warned = 0, self._half_life(), 0
         return self._due
+
+    def _warn(self) -> None:
+        """Once at each of the levels."""
+        svid = self._credentials.svid
+        level = warning_level(svid.not_before, svid.not_after, self._now())
+        if level > self._warned:
+            self._warned = level
+            log.warning(
+                "%d %% of the life of the node's certificate is over, and it is not renewed; it ends at %s, and with it "
+                "this node's place in the mesh",
+                level,
+                svid.not_after.isoformat(),
+            )
 
     async def _renew(self) -> None:
         self._credentials = await renew(NodeClient(self.channel), self._credentials)

@@ -20,7 +20,7 @@ from tulle.identity.errors import Denied, InvalidCertificate, Unavailable
 from tulle.identity.keypair import new_key, signing_request
 from tulle.identity.messages import CertificateReply
 from tulle.identity.private_file import make_private_directory, read_private, write_private
-from tulle.identity.rotation import backoff, next_rotation
+from tulle.identity.rotation import backoff, next_rotation, warning_level
 from tulle.identity.spiffe_id import checked
 from tulle.identity.svid import Svid, certified, from_pem, to_pem
 from tulle.model.names import SpiffeId, WorkloadName
@@ -40,6 +40,7 @@ class _Entry(Struct, frozen=True):
     due: datetime
     svid: Svid | None = None
     failures: int = 0
+    warned: int = 0  # the level that was last warned of
 
 
 class Svids:
@@ -162,6 +163,22 @@ class Svids:
         self._entries[identity] = msgspec.structs.replace(entry, due=self._clock() + wait, failures=failures)
         until = f"the present one is valid until {entry.svid.not_after.isoformat()}" if entry.svid else "there is none"
         _log.warning("no certificate for %s, again in %.1f s (%s): %s", identity, wait.total_seconds(), until, error)
+        if entry.svid:
+            self._warn(identity, entry.svid)
+
+    def _warn(self, identity: SpiffeId, svid: Svid) -> None:
+        """Once at each of the levels."""
+        level = warning_level(svid.not_before, svid.not_after, self._clock())
+        entry = self._entries[identity]
+        if level > entry.warned:
+            self._entries[identity] = msgspec.structs.replace(entry, warned=level)
+            _log.warning(
+                "%d %% of the life of the certificate of %s is over, and it is not renewed; it ends at %s, and with it "
+                "the connections of its workloads",
+                level,
+                identity,
+                svid.not_after.isoformat(),
+            )
 
     def _wanted(self, identity: SpiffeId, workload: WorkloadName, entry: _Entry | None) -> _Entry:
         if entry is None:

@@ -140,6 +140,25 @@ async def test_while_the_control_plane_is_away_it_is_tried_again(node: Node) -> 
     assert credentials.channel is channel
 
 
+async def test_one_that_is_not_renewed_is_warned_of_at_each_level_once(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    credentials = await node.obtain()
+    kept = load(node.directory, N1)
+    assert kept is not None
+    begin, life = kept.svid.not_before, kept.svid.not_after - kept.svid.not_before
+    await node.control_plane.stop()
+
+    async def warned(used: float) -> list[str]:
+        caplog.clear()
+        node.now = begin + life * used
+        await credentials.step()
+        return [r.getMessage()[:4] for r in caplog.records if "of the life of the node's certificate" in r.getMessage()]
+
+    seen = [await warned(used) for used in (0.4, 0.5, 0.6, 0.7, 0.8, 0.91, 0.92)]
+    assert seen == [[], ["50 %"], [], [], ["75 %"], ["90 %"], []]
+
+
 async def test_one_that_cannot_be_kept_is_used(node: Node) -> None:
     credentials = await node.obtain()
     channel = credentials.channel

@@ -103,6 +103,28 @@ async def test_a_valid_certificate_is_kept_while_the_control_plane_is_away(world
     assert world.svids.get(CART) is not first
 
 
+async def test_a_certificate_that_is_not_renewed_is_warned_of_at_each_level_once(
+    world: World, caplog: pytest.LogCaptureFixture
+):
+    world.svids.want({CART: CART_1})
+    await world.svids.step()
+    world.error = Unavailable("away")
+
+    async def warned(hours: float) -> list[str]:
+        caplog.clear()
+        world.now = START + hours * HOUR
+        await world.svids.step()
+        return [
+            r.getMessage()[:4] for r in caplog.records if f"of the life of the certificate of {CART}" in r.getMessage()
+        ]
+
+    assert [await warned(h) for h in (11, 12, 13, 18.1, 19, 22, 23)] == [[], ["50 %"], [], ["75 %"], [], ["90 %"], []]
+    world.error = None
+    assert await warned(23.5) == []
+    world.error = Unavailable("away")
+    assert await warned(23.5 + 12.1) == ["50 %"]
+
+
 async def test_a_certificate_that_has_ended_is_given_to_nobody(world: World):
     world.svids.want({CART: CART_1})
     await world.svids.step()
