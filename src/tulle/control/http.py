@@ -43,7 +43,8 @@ def on_socket(app: FastAPI, path: Path) -> tuple[Server, socket.socket]:
 
 def over_tls(app: FastAPI, settings: HttpsSettings) -> tuple[Server, socket.socket]:
     """A server and its TCP socket."""
-    listener = socket.create_server((settings.host, settings.port))
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.create_server((settings.host, settings.port), family=family)
     return _server(app, settings), listener
 
 
