@@ -326,29 +326,35 @@ def test_what_has_finished_does_not_run_again_under_the_next_agent(bare: Install
     nodes = Nodes(bare)
     host = nodes.join(bare, "n1", "127.0.0.1")
 
-    def app(name: str, policy: str, script: str) -> dict[str, Any]:
+    def app(name: str, policy: str, script: str, **spec: Any) -> dict[str, Any]:
         command = ["sh", "-c", f"echo started; {script}"]
-        return echo_app(name, "north", {}, command=command, restartPolicy=policy, node="n1")
+        return echo_app(name, "north", {}, command=command, restartPolicy=policy, node="n1", **spec)
 
     def started(name: str) -> int:
         return bare.app_log(name, "north").count("started")
 
-    bare.apply(manifest(app("before", "OnFailure", "exit 0"), app("meanwhile", "Never", "sleep 3")))
-    until(lambda: started("before") and started("meanwhile"), "both run")
+    never_ready = {"readinessProbe": {"exec": {"command": ["false"]}}}
+    bare.apply(
+        manifest(
+            app("before", "OnFailure", "exit 0"),
+            app("ready", "Never", "sleep 3"),
+            app("starting", "Never", "sleep 3", **never_ready),
+        )
+    )
+    names = ("before", "ready", "starting")
+    until(lambda: all(map(started, names)), "all run")
     until(lambda: not bare.workloads("before", "north"), "one has finished")
-    (record,) = bare.run_dir.glob("apps/*~meanwhile-*.json")
-    launched = read_record(record)
-    assert launched is not None
+    found = [read_record(*bare.run_dir.glob(f"apps/*~{name}-*.json")) for name in ("ready", "starting")]
     host.agent.kill()
-    until(lambda: not AppProcess(launched).running, "the other has, too")
+    until(lambda: not any(launched and AppProcess(launched).running for launched in found), "the others have, too")
     nodes.agent(bare, "n1", "127.0.0.1", nodes.token("n1"))
     bare.apply(manifest(echo_app("after", "north", node="n1")))
     until(lambda: bare.workloads("after", "north"), "the next agent does what it has to")
     assert [w["spec"]["app"] for w in bare.objects("workloads", "north")] == ["after"]
-    assert (started("before"), started("meanwhile")) == (1, 1)
+    assert [started(name) for name in names] == [1, 1, 1]
 
     bare.apply(manifest(app("before", "OnFailure", "exit 0 # and another")))
     until(lambda: started("before") == 2, "what has changed runs")
-    for name in ("before", "meanwhile", "after"):
+    for name in (*names, "after"):
         bare.ok("delete", "app", name, "-n", "north")
     until(lambda: not bare.objects("workloads", "north"), "all have gone")

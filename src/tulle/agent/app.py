@@ -282,8 +282,7 @@ class Agent:
 
 def _is_half_made(record: Record, processes: AppProcesses) -> bool:
     """Whether the earlier agent ended before it had started the application: it may not be in the mesh yet."""
-    process = processes.find(record.name)
-    return bool(record.app) and record.state == "Starting" and (process is None or not process.running)
+    return bool(record.app) and record.state == "Starting" and processes.find(record.name) is None
 
 
 def _is_of(record: Record, published: Published) -> bool:
