@@ -45,8 +45,10 @@ def read_version(path: Path) -> tuple[int, int, int]:
         printed = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=_VERSION_LIMIT_SECONDS, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EnvoyBinaryError(f"{path} cannot be run as Envoy: {error}") from error
+    except OSError as error:
+        raise EnvoyBinaryError(f"{path} cannot be run as Envoy: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise EnvoyBinaryError(f"{path} --version says nothing for {_VERSION_LIMIT_SECONDS} s") from error
     found = _VERSION.search(printed.stdout)
     if found is None:
         raise EnvoyBinaryError(f"{path} --version does not print the version of an Envoy")

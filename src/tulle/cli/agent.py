@@ -12,7 +12,7 @@ import typer
 from tulle.agent.app import Agent, AgentSettings
 from tulle.agent.credentials import Credentials
 from tulle.agent.errors import AgentError
-from tulle.cli.errors import Failure
+from tulle.cli.errors import Failure, machine_said
 from tulle.cli.foreground import (
     application_environment,
     capture_paths,
@@ -87,7 +87,7 @@ def agent(
     try:
         raise typer.Exit(run_until_signalled(main))
     except (IdentityError, AgentError, OSError) as error:
-        raise Failure(str(error)) from error
+        raise Failure(machine_said(error)) from error
 
 
 def _token(file: Path | None) -> JoinToken:

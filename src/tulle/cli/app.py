@@ -9,16 +9,15 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer._completion_classes import completion_init
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from tulle.cli.errors import Failure
-from tulle.cli.output import print_failure
+from tulle.cli.errors import FAILED, Failure, machine_said
+from tulle.cli.output import print_failure, warn
 from tulle.cli.registry import ENTRIES, Entry
 
 if TYPE_CHECKING:
@@ -62,14 +61,9 @@ def with_flowing_help(command: Command) -> Command:
 class Commands(TyperGroup):
     """All commands, in the order of the registry."""
 
-    entries: Mapping[str, Entry] = {entry.name: entry for entry in ENTRIES}
-
-    def list_commands(self, ctx: Context) -> list[str]:
-        return list(self.entries)
-
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        entry = self.entries.get(cmd_name)
-        return LazyCommand(entry) if entry else None
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {entry.name: LazyCommand(entry) for entry in ENTRIES}
 
     def invoke(self, ctx: Context) -> object:
         try:
@@ -81,6 +75,10 @@ class Commands(TyperGroup):
             # The reader of `tulle get | head` has seen enough; the interpreter must not flush into it again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            # Such as a full disk under `tulle get > file`: nothing that a traceback would explain.
+            warn(f"error: {machine_said(error)}")
+            raise typer.Exit(FAILED) from error
 
 
 app = typer.Typer(
@@ -95,8 +93,18 @@ app = typer.Typer(
 )
 
 
+def _versions(wanted: bool) -> None:
+    if wanted:
+        importlib.import_module("tulle.cli.version").version()
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_versions, help="As `version`.")
+    ] = False,
+) -> None:
     """Tulle, a service mesh."""
 
 

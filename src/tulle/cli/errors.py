@@ -9,6 +9,13 @@ FAILED = 1
 UNREACHABLE = 3
 
 
+def machine_said(error: Exception) -> str:
+    """An error in words, the file that it is about first where it is about one."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+
+
 class Failure(Exception):
     """The command cannot do what it was asked. `hint` says what to do about it, `problems` what is wrong in detail."""
 

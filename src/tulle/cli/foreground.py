@@ -13,8 +13,13 @@ from tulle.agent.capture.holder import holder
 from tulle.agent.pidfd import ProcessIdentity
 from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.api.paths import RunPaths, run_paths
-from tulle.cli.errors import Failure
+from tulle.cli.errors import Failure, machine_said
 from tulle.cli.output import warn
+
+LONGEST_SOCKET = 107
+"""Bytes of the path of a unix socket (unix(7))."""
+BELOW_RUN_DIR = 52
+"""Bytes of the longest path below the run directory that is a socket's: `/proxies/<name of 32>/admin/sock`."""
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -76,20 +81,40 @@ def _stop(stopping: asyncio.Event, loop: asyncio.AbstractEventLoop, number: sign
     loop.remove_signal_handler(number)
 
 
+def own_paths(below: int = BELOW_RUN_DIR) -> RunPaths:
+    """Where this process is to keep things. `below`: the bytes of the longest path that it needs for a socket, below
+    the run directory. Raises Failure where it could not."""
+    paths = run_paths(os.environ, os.geteuid())
+    for name, directory in (("TULLE_RUN_DIR", paths.run_dir), ("TULLE_STATE_DIR", paths.state_dir)):
+        if not directory.is_absolute():
+            raise Failure(f"{name}={directory} is no absolute path", f"write {name}={directory.absolute()}")
+    longest = LONGEST_SOCKET - below
+    if len(os.fsencode(paths.run_dir)) > longest:
+        message = (
+            f"the run directory {paths.run_dir} has a path of more than {longest} bytes: its sockets would not work"
+        )
+        raise Failure(message, "name a shorter one with TULLE_RUN_DIR")
+    return paths
+
+
 def capture_paths() -> tuple[RunPaths, bool]:
     """Makes this process able to capture traffic; returns where things are, and whether it is rootless.
 
     An ordinary user's process is executed again inside a user namespace, where it looks like root: the paths are
     fixed before. Raises Failure where the host does not allow it.
     """
+    paths = own_paths()
     if os.geteuid() != 0:
-        paths = run_paths(os.environ, os.geteuid())
         problem = rootless.detect()
         if problem is not None:
             raise Failure(problem.message, problem.hint)
         os.environ["TULLE_RUN_DIR"], os.environ["TULLE_STATE_DIR"] = str(paths.run_dir), str(paths.state_dir)
-        rootless.enter(_left_running(paths.run_dir))
-    return run_paths(os.environ, os.geteuid()), rootless.is_inside()
+        try:
+            left = _left_running(paths.run_dir)
+        except OSError as error:
+            raise Failure(machine_said(error), "name another run directory with TULLE_RUN_DIR") from error
+        rootless.enter(left)
+    return paths, rootless.is_inside()
 
 
 def _left_running(run_dir: Path) -> list[ProcessIdentity]:

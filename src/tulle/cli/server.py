@@ -1,15 +1,13 @@
 """`tulle server`: runs a control plane."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tulle.api.paths import run_paths
-from tulle.cli.errors import Failure
-from tulle.cli.foreground import keep_private, log_to, run_until_signalled, until
+from tulle.cli.errors import Failure, machine_said
+from tulle.cli.foreground import keep_private, log_to, own_paths, run_until_signalled, until
 from tulle.control.app import ControlPlane, ControlSettings
 from tulle.control.http import HttpsSettings
 from tulle.identity.errors import IdentityError
@@ -51,7 +49,7 @@ def server(
     """
     keep_private()
     log_to(None)
-    paths = run_paths(os.environ, os.geteuid())
+    paths = own_paths(len("/api.sock"))
     try:
         https = _https(api_address, api_certificate, api_key, api_token_file)
         make_private_directory(paths.run_dir)
@@ -74,7 +72,7 @@ def server(
 
         code = run_until_signalled(main)
     except (IdentityError, StoreError, OSError, ValueError) as error:
-        raise Failure(str(error)) from error
+        raise Failure(machine_said(error)) from error
     raise typer.Exit(code)
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -10,20 +12,23 @@ from tulle.agent.app import Published
 from tulle.agent.errors import AgentError
 from tulle.cli import options
 from tulle.cli.declared import valid_resources
-from tulle.cli.errors import Failure
+from tulle.cli.errors import Failure, machine_said
 from tulle.cli.foreground import (
     application_environment,
     capture_paths,
     invoking_user,
     keep_private,
     log_to,
+    own_paths,
     run_until_signalled,
     say_mode,
 )
 from tulle.cli.whole_mesh import UpSettings, WholeMesh
 from tulle.identity.errors import IdentityError
 from tulle.identity.private_file import make_private_directory
+from tulle.model.app import App
 from tulle.model.duration import Duration
+from tulle.model.kinds import Resource
 
 app = typer.Typer(add_completion=False)
 
@@ -62,11 +67,11 @@ def up(
     ready_within = _duration(timeout, "--timeout")
     ports = tuple(_published(text, namespace) for text in publish or ())
     resources = tuple(parsed.resource for parsed in valid_resources(files, namespace))
+    _check_published(ports, resources)
+    _make_directories()
     paths, rootless_mode = capture_paths()
     say_mode(rootless_mode)
     try:
-        for directory in (paths.run_dir, paths.state_dir):
-            make_private_directory(directory)
         log_to(paths.state_dir / "up.log")
         mesh = WholeMesh(
             UpSettings(
@@ -83,8 +88,29 @@ def up(
         )
         code = run_until_signalled(mesh.run)
     except (IdentityError, AgentError, OSError) as error:
-        raise Failure(str(error), f"the log is {paths.state_dir / 'up.log'}") from error
+        raise Failure(machine_said(error), f"the log is {paths.state_dir / 'up.log'}") from error
     raise typer.Exit(code)
+
+
+def _make_directories() -> None:
+    """Before an ordinary user's process enters its namespace, where the owner of what is another's cannot be named."""
+    paths = own_paths()
+    for name, directory in (("TULLE_RUN_DIR", paths.run_dir), ("TULLE_STATE_DIR", paths.state_dir)):
+        try:
+            make_private_directory(directory)
+        except (IdentityError, OSError) as error:
+            raise Failure(machine_said(error), f"name another directory with {name}") from error
+
+
+def _check_published(ports: Sequence[Published], resources: Sequence[Resource]) -> None:
+    """Raises Failure where a port leads to an App that no file declares: it would be open, and answer nobody."""
+    apps = [f"{r.metadata.namespace}/{r.metadata.name}" for r in resources if isinstance(r, App)]
+    for port in ports:
+        wanted = f"{port.namespace}/{port.app}"
+        if wanted not in apps:
+            near = get_close_matches(wanted, apps, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"they declare {', '.join(sorted(apps)) or 'none'}"
+            raise Failure(f"--publish {port.host_port}: the files declare no App {wanted}", hint)
 
 
 def _duration(text: str, option: str) -> float:

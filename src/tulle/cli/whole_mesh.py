@@ -133,7 +133,10 @@ class WholeMesh:
 
     def _introduce(self, snapshot: Snapshot) -> None:
         """One table of services, and how to call them."""
-        table(SERVICE_HEADERS, service_rows(snapshot))
+        if rows := service_rows(snapshot):
+            table(SERVICE_HEADERS, rows)
+        else:
+            say("no service is declared yet")
         say("")
         for published in self._settings.published:
             say(f"http://{LOOPBACK}:{published.host_port} is {published.app} on this host")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from typer import rich_utils
@@ -38,6 +39,26 @@ def test_help_lists_all_commands() -> None:
         assert entry.name in result.stdout
         assert entry.summary in result.stdout
     assert "Exit codes" in result.stdout
+
+
+def test_a_mistyped_command_is_recognised() -> None:
+    result = CliRunner().invoke(app, ["statsu"])
+    assert result.exit_code == 2
+    assert "Did you mean 'status'" in result.stderr
+
+
+def test_the_version_is_where_other_programs_have_it() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == CliRunner().invoke(app, ["version"]).stdout
+
+
+@pytest.mark.parametrize("command", ["schema", "schema app", "completion bash"])
+def test_a_full_disk_is_said_in_one_line(command: str) -> None:
+    program = f"import sys; from tulle.cli import main; sys.argv[1:] = {command.split()!r}; main()"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in ENTRIES])

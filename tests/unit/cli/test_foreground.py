@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tulle.cli.foreground import application_environment, invoking_user, run_until_signalled, until
+from tulle.agent.proxy_directory import ProxyDirectory
+from tulle.cli.errors import Failure
+from tulle.cli.foreground import (
+    LONGEST_SOCKET,
+    application_environment,
+    invoking_user,
+    own_paths,
+    run_until_signalled,
+    until,
+)
+from tulle.model.names import ProxyId, WorkloadName
+
+LONGEST_RUN_DIR = Path("/" + "r" * 54)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -80,3 +92,26 @@ def test_applications_get_where_programs_and_their_home_are_and_nothing_secret()
 @pytest.mark.parametrize(("environment", "uid"), [({"SUDO_UID": "1000"}, 1000), ({}, 0), ({"SUDO_UID": "-1"}, 0)])
 def test_who_became_root_is_known(environment: dict[str, str], uid: int) -> None:
     assert invoking_user(environment) == uid
+
+
+def test_the_sockets_of_all_proxies_fit_below_the_longest_run_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = ProxyId("node", WorkloadName("n" * 63, "w" * 63))
+    assert len(bytes(ProxyDirectory.of(LONGEST_RUN_DIR, proxy).admin)) == LONGEST_SOCKET
+    monkeypatch.setenv("TULLE_RUN_DIR", str(LONGEST_RUN_DIR))
+    assert own_paths().run_dir == LONGEST_RUN_DIR
+
+
+def test_a_run_directory_in_which_no_socket_would_work_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TULLE_RUN_DIR", f"{LONGEST_RUN_DIR}r")
+    with pytest.raises(Failure, match="more than 55 bytes") as failure:
+        own_paths()
+    assert "TULLE_RUN_DIR" in failure.value.hint
+    assert own_paths(len("/api.sock")).api_socket == Path(f"{LONGEST_RUN_DIR}r/api.sock")
+
+
+@pytest.mark.parametrize("variable", ["TULLE_RUN_DIR", "TULLE_STATE_DIR"])
+def test_directories_are_the_same_from_wherever_they_are_seen(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "tulle")
+    with pytest.raises(Failure, match=f"{variable}=tulle is no absolute path") as failure:
+        own_paths()
+    assert failure.value.hint == f"write {variable}={Path.cwd()}/tulle"

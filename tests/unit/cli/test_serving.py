@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -45,6 +46,33 @@ def test_up_starts_nothing_where_a_file_has_a_problem(run, file: Path, tmp_path:
     assert result.exit_code == 1
     assert "did you mean `command`?" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("published", "hint"),
+    [("8080:wbe:80", "did you mean default/web?"), ("8080:shop/pricing:80", "they declare default/web")],
+)
+def test_up_publishes_only_what_is_there(run, file: Path, tmp_path: Path, published: str, hint: str) -> None:
+    result = run("up", "-f", str(file), "--publish", published)
+    assert result.exit_code == 1
+    assert "the files declare no App" in result.stderr
+    assert hint in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/tulle", "/dev/null", "/dev/null/tulle"])
+def test_up_says_which_directory_it_cannot_use(run, file: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TULLE_RUN_DIR", place)
+    result = run("up", "-f", str(file))
+    assert (result.exit_code, result.stderr.count(place)) == (1, 1), result.output
+    assert "Errno" not in result.stderr
+    assert "name another directory with TULLE_RUN_DIR" in result.stderr
+    with TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setenv("TULLE_RUN_DIR", short)
+        monkeypatch.setenv("TULLE_STATE_DIR", place)
+        result = run("up", "-f", str(file))
+    assert (result.exit_code, result.stderr.count(place)) == (1, 1), result.output
+    assert "name another directory with TULLE_STATE_DIR" in result.stderr
 
 
 def test_server_needs_a_certificate_and_a_token_for_other_hosts(run, tmp_path: Path) -> None:
