@@ -18,9 +18,9 @@ from tulle.cli.local import ask_agent
 app = typer.Typer(add_completion=False)
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(context_settings={"allow_interspersed_args": False})
 def run(
-    command: Annotated[list[str], typer.Argument(help="The program and its arguments, after --.")],
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments, last.")],
     name: Annotated[str, typer.Option(help="The workload's name; the program's with a suffix by default.")] = "",
     namespace: options.Namespace = "default",
     service_account: Annotated[str, typer.Option(help="Its service account, which is its identity.")] = "default",

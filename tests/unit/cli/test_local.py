@@ -84,6 +84,17 @@ def test_run_takes_the_programs_options_for_the_programs(answering: Answering, r
     assert joined(answering, run, "--", "curl", "-n", "bank").namespace == "default"
 
 
+def test_the_programs_options_begin_after_its_name(answering: Answering, run) -> None:
+    asked = joined(answering, run, "-n", "shop", "./server", "--port", "8080", "-n", "bank")
+    assert (asked.namespace, asked.ports) == ("shop", ())
+
+
+def test_run_knows_its_options(run) -> None:
+    result = run("run", "--nmae", "cart", "--", "cart")
+    assert result.exit_code == 2
+    assert "--name" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("program", "name"),
     [("/usr/bin/curl", "curl-"), ("./My_Server.py", "my-server-py-"), ("...", "run-"), ("x" * 80, "x" * 50 + "-")],
