@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from jsonschema import Draft202012Validator
 
 from tulle.api.answer import answer
 from tulle.api.audit import notes
@@ -13,7 +14,11 @@ from tulle.api.errors import invalid
 from tulle.api.messages import Token, TokenRequest
 from tulle.api.openapi import answers, ref, takes
 from tulle.model.duration import Duration
+from tulle.model.explain import mistakes
 from tulle.model.problem import Problem
+from tulle.model.tree import Tree
+
+_SCHEMA = Draft202012Validator(msgspec.json.schema(TokenRequest))
 
 MAX_TTL = timedelta(days=7)
 
@@ -34,8 +39,7 @@ def _checked(body: bytes) -> tuple[TokenRequest, timedelta]:
     try:
         asked = msgspec.json.decode(body, type=TokenRequest)
     except (msgspec.DecodeError, UnicodeError) as failure:
-        message, _, path = str(failure).partition(" - at `$")
-        raise invalid((Problem(path.strip(".`"), message),)) from failure
+        raise invalid(_explained(body) or (Problem("", f"this is not JSON: {failure}"),)) from failure
     try:
         ttl = Duration.parse(asked.ttl)
     except ValueError as failure:
@@ -43,3 +47,12 @@ def _checked(body: bytes) -> tuple[TokenRequest, timedelta]:
     if not timedelta(0) < ttl <= MAX_TTL:
         raise invalid((Problem("ttl", f"is {asked.ttl}", "write more than 0s and at most 168h"),))
     return asked, ttl
+
+
+def _explained(body: bytes) -> tuple[Problem, ...]:
+    """What is wrong with a body that is JSON."""
+    try:
+        tree: Tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return ()
+    return mistakes(_SCHEMA, tree, {})

@@ -27,8 +27,13 @@ _SHOWN = 60
 
 def explain(kind: str, value: Tree, texts: Mapping[str, str]) -> tuple[Problem, ...]:
     """All mistakes, in order of path. `texts` has values as they were written, by path, where that is known."""
+    return mistakes(_validator(kind), value, texts)
+
+
+def mistakes(validator: Draft202012Validator, value: Tree, texts: Mapping[str, str]) -> tuple[Problem, ...]:
+    """The same by any schema."""
     found: dict[Problem, None] = {}
-    for error in sorted(_validator(kind).iter_errors(value), key=lambda e: [str(key) for key in e.absolute_path]):
+    for error in sorted(validator.iter_errors(value), key=lambda e: [str(key) for key in e.absolute_path]):
         found.update(dict.fromkeys(_problems(error, texts)))
     return tuple(found)
 

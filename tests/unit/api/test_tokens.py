@@ -23,7 +23,7 @@ async def test_a_token(client: httpx.AsyncClient, backend: FakeBackend, audit: A
 @pytest.mark.parametrize(
     ("asked", "path"),
     [
-        ({}, ""),
+        ({}, "node"),
         ({"node": 3}, "node"),
         ({"node": "N!"}, "node"),
         ({"node": "n1", "serviceAccounts": ["web"]}, "serviceAccounts[0]"),
@@ -32,7 +32,7 @@ async def test_a_token(client: httpx.AsyncClient, backend: FakeBackend, audit: A
         ({"node": "n1", "ttl": "soon"}, "ttl"),
         ({"node": "n1", "ttl": "0s"}, "ttl"),
         ({"node": "n1", "ttl": "169h"}, "ttl"),
-        ({"node": "n1", "tll": "1h"}, ""),
+        ({"node": "n1", "tll": "1h"}, "tll"),
         ([], ""),
     ],
 )
@@ -41,6 +41,13 @@ async def test_refused(client: httpx.AsyncClient, backend: FakeBackend, asked: J
     assert refused.status_code == 422
     assert refused.json()["problems"][0]["path"] == path
     assert backend.tokens == []
+
+
+async def test_who_asks_is_told_what_to_write(client: httpx.AsyncClient) -> None:
+    refused = await client.post("/v1/tokens", json={"node": "n1", "serviceAccounts": ["web"], "tll": "1h"})
+    ttl, account = refused.json()["problems"]
+    assert account["message"].startswith("must be <namespace>/<service account>, or <namespace>/* ")
+    assert ttl["hint"] == "did you mean `ttl`?"
 
 
 def test_a_token_is_not_printed() -> None:
