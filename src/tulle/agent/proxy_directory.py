@@ -95,9 +95,13 @@ class ProxyDirectory(Struct, frozen=True):
         shutil.rmtree(self.path, ignore_errors=True)
 
     def turn_log_over(self, limit: int) -> None:
-        """Envoy keeps its descriptor and appends, so the log is copied and emptied in place."""
-        if self.log.exists() and self.log.stat().st_size > limit:
-            old = self.log.with_name("log.1")
-            old.touch(mode=0o600)
-            old.write_bytes(self.log.read_bytes())
-            os.truncate(self.log, 0)
+        """Envoy keeps its descriptor and appends, so the log is copied and emptied in place. The last `limit` bytes
+        are kept: what a proxy writes is read into memory here, and it may write any amount."""
+        if not self.log.exists() or self.log.stat().st_size <= limit:
+            return
+        old = self.log.with_name("log.1")
+        old.touch(mode=0o600)
+        with self.log.open("rb") as log:
+            log.seek(-limit, os.SEEK_END)
+            old.write_bytes(log.read(limit))
+        os.truncate(self.log, 0)
