@@ -1,11 +1,14 @@
 """A StreamHost that serves every stream from one FakeSource and remembers what it was told."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import grpc
 from tests.fakes.xds_source import FakeSource
 
-from tulle.stream.protocol import Event, Source
-from tulle.stream.server import Refused, Stream
+from tulle.stream.protocol import Event, Limits, Source
+from tulle.stream.server import SERVER_OPTIONS, Refused, Stream, XdsService
 
 
 class FakeHost:
@@ -52,3 +55,18 @@ class FakeHost:
     async def _notify(self) -> None:
         async with self.happened:
             self.happened.notify_all()
+
+
+@asynccontextmanager
+async def serving(
+    host: FakeHost, address: str, limits: Limits | None = None, credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[int]:
+    """Serves xDS at a gRPC address, over TLS where there are credentials; gives the port."""
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server.add_generic_rpc_handlers((XdsService(host, limits).handler,))
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar
 
 import grpc
 import pytest
 from envoy.config.core.v3 import base_pb2
-from tests.fakes.xds_host import FakeHost
+from tests.fakes.xds_host import FakeHost, serving
 from tests.fakes.xds_source import FakeSource
 
 from tulle.stream.client import (
@@ -22,7 +22,6 @@ from tulle.stream.client import (
     Update,
 )
 from tulle.stream.protocol import Acked, Nacked, Subscribed
-from tulle.stream.server import SERVER_OPTIONS, XdsService
 from tulle.xds.type_urls import CLUSTER, VIRTUAL_HOST
 
 Event = TypeVar("Event", Connected, Disconnected, Update)
@@ -36,19 +35,6 @@ def source() -> FakeSource:
 @pytest.fixture
 async def host(source: FakeSource) -> FakeHost:
     return FakeHost(source)
-
-
-@asynccontextmanager
-async def serving(host: FakeHost, address: str) -> AsyncIterator[XdsService]:
-    service = XdsService(host)
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((service.handler,))
-    server.add_insecure_port(address)
-    await server.start()
-    try:
-        yield service
-    finally:
-        await server.stop(None)
 
 
 class Caller:

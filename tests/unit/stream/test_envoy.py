@@ -10,7 +10,6 @@ from pathlib import Path
 import envoy.extensions.filters.http.on_demand.v3.on_demand_pb2
 import envoy.extensions.filters.http.router.v3.router_pb2
 import envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2
-import grpc
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -18,11 +17,10 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from tests.fakes.xds_host import FakeHost
+from tests.fakes.xds_host import FakeHost, serving
 from tests.fakes.xds_source import FakeSource
 
 from tulle.stream.protocol import PENDING, Acked, Nacked, Subscribed
-from tulle.stream.server import SERVER_OPTIONS, XdsService
 from tulle.xds.resource import resource
 from tulle.xds.type_urls import CLUSTER, ENDPOINTS, LISTENER, ROUTE_CONFIG, VIRTUAL_HOST
 
@@ -101,18 +99,6 @@ class Mesh:
 def _filter(name: str, message: str, fields: Mapping[str, object]) -> Mapping[str, object]:
     url = f"type.googleapis.com/envoy.extensions.filters.http.{name}.v3.{message}"
     return {"name": name, "typed_config": {"@type": url, **fields}}
-
-
-@asynccontextmanager
-async def serving(host: FakeHost, path: Path) -> AsyncIterator[None]:
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((XdsService(host).handler,))
-    server.add_insecure_port(f"unix:{path}")
-    await server.start()
-    try:
-        yield
-    finally:
-        await server.stop(None)
 
 
 @asynccontextmanager
@@ -203,7 +189,7 @@ async def running(mesh: Mesh, directory: Path) -> AsyncIterator[Path]:
     """Envoy with its listener ready, the server and two applications; gives the path to send requests to."""
     listen, xds = directory / "listen.sock", directory / "xds.sock"
     async with (
-        serving(mesh.host, xds),
+        serving(mesh.host, f"unix:{xds}"),
         answering(directory / "one.sock", "one"),
         answering(directory / "two.sock", "two"),
         envoy(directory, xds),

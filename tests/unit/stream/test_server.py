@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from tests.fakes.xds_host import FakeHost
+from tests.fakes.xds_host import FakeHost, serving
 from tests.fakes.xds_source import FakeSource
 
 from tulle.stream.protocol import Acked, Limits, Nacked, Oversized, Subscribed
-from tulle.stream.server import SERVER_OPTIONS, SERVICE, XdsService
+from tulle.stream.server import SERVICE
 from tulle.xds.type_urls import CLUSTER, LISTENER
 
 SPIFFE_ID = "spiffe://example.org/tulle/node/a"
@@ -34,19 +34,6 @@ def source() -> FakeSource:
 @pytest.fixture
 async def host(source: FakeSource) -> FakeHost:
     return FakeHost(source)
-
-
-@asynccontextmanager
-async def serving(host: FakeHost, address: str, limits: Limits | None = None) -> AsyncIterator[XdsService]:
-    service = XdsService(host, limits)
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((service.handler,))
-    server.add_insecure_port(address)
-    await server.start()
-    try:
-        yield service
-    finally:
-        await server.stop(None)
 
 
 @pytest.fixture
@@ -221,16 +208,8 @@ class TestRefusals:
             assert [resource.name for resource in (await again.read()).resources] == ["a"]
 
     async def test_a_peer_without_a_certificate(self, host: FakeHost) -> None:
-        server = grpc.aio.server(options=SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((XdsService(host).handler,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                call = delta(channel)
-                assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
-        finally:
-            await server.stop(None)
+        async with serving(host, "127.0.0.1:0") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            assert await delta(channel).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 class TestSotw:
@@ -338,18 +317,12 @@ class Authority:
 
     @asynccontextmanager
     async def serving(self, host: FakeHost) -> AsyncIterator[str]:
-        server = grpc.aio.server(options=SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((XdsService(host).handler,))
         key, chain = self._leaf([x509.DNSName("localhost")])
         credentials = grpc.ssl_server_credentials(
             [(key, chain)], root_certificates=pem(self.certificate), require_client_auth=True
         )
-        port = server.add_secure_port("127.0.0.1:0", credentials)
-        await server.start()
-        try:
+        async with serving(host, "127.0.0.1:0", credentials=credentials) as port:
             yield f"127.0.0.1:{port}"
-        finally:
-            await server.stop(None)
 
     @asynccontextmanager
     async def channel(
