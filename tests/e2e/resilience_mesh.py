@@ -300,15 +300,6 @@ class Mesh:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def runs(identity: ProcessIdentity) -> bool:
-    process = Process.open(identity)
-    if process is None:
-        return False
-    running = process.running
-    process.close()
-    return running
-
-
 def kill(identity: ProcessIdentity) -> None:
     """SIGKILL; returns when it has ended."""
     process = Process.open(identity)

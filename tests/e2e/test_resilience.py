@@ -16,8 +16,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from tests.e2e.ordinary_user import NOBODY
-from tests.e2e.resilience_mesh import KINDS, Call, Mesh, kill, running, runs, until
+from tests.e2e.resilience_mesh import KINDS, Call, Mesh, kill, running, until
 
+from tulle.agent.pidfd import runs
 from tulle.model.parse import decode_json
 from tulle.store import open_store
 from tulle.store.protocol import Put

@@ -15,7 +15,7 @@ from tulle.agent.capture.namespace import dial_application
 from tulle.agent.capture.process import Launched, LaunchError, read_record, resolv_conf, start, terminate
 from tulle.agent.capture.rules import RESOLVER
 from tulle.agent.health import Check
-from tulle.agent.pidfd import Process
+from tulle.agent.pidfd import Process, runs
 from tulle.agent.probes import Prober
 from tulle.model.names import WorkloadName
 from tulle.view.types import AppView
@@ -44,13 +44,7 @@ class AppProcess:
 
     @property
     def running(self) -> bool:
-        process = Process.open(self._launched.process)
-        if process is None:
-            return False
-        try:
-            return process.running
-        finally:
-            process.close()
+        return runs(self._launched.process)
 
     async def ended(self) -> int | None:
         """Waits for the end of the process. Returns its exit code, negative for a signal; None: not known."""

@@ -101,3 +101,14 @@ class Process:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def runs(identity: ProcessIdentity) -> bool:
+    """Whether a process is there and has not ended."""
+    process = Process.open(identity)
+    if process is None:
+        return False
+    try:
+        return process.running
+    finally:
+        process.close()

@@ -6,16 +6,7 @@ from pathlib import Path
 import pytest
 
 from tulle.agent.capture.holder import hold, holder, release
-from tulle.agent.pidfd import Process, ProcessIdentity
-
-
-def runs(identity: ProcessIdentity) -> bool:
-    process = Process.open(identity)
-    if process is None:
-        return False
-    running = process.running
-    process.close()
-    return running
+from tulle.agent.pidfd import ProcessIdentity, runs
 
 
 def has_ended(identity: ProcessIdentity) -> bool:
