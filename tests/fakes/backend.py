@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from tulle.api.backend import NodeState, ProxyState, RemovedNode, Status, XdsResource
+from tulle.api.backend import AuthorityState, NodeState, ProxyState, RemovedNode, Status, XdsResource
 from tulle.model.conditions import ACCEPTED, REASON_ACCEPTED, Condition
 from tulle.model.names import ObjectRef, ProxyId
 from tulle.model.problem import Problem
@@ -34,6 +34,7 @@ class FakeBackend:
         self.known_proxies: tuple[ProxyState, ...] = ()
         self.known_nodes: tuple[NodeState, ...] = ()
         self.known_xds: dict[ProxyId, tuple[XdsResource, ...]] = {}
+        self.known_authority = AuthorityState("tulle.local", "2036-01-01T00:00:00Z", 1)
         self.apps_left: tuple[str, ...] = ()
         self.problems: tuple[Problem, ...] = ()
         self.watches: list[FakeStatusWatch] = []
@@ -55,6 +56,9 @@ class FakeBackend:
 
     def nodes(self) -> tuple[NodeState, ...]:
         return self.known_nodes
+
+    def authority(self) -> AuthorityState:
+        return self.known_authority
 
     async def remove_node(self, name: str) -> RemovedNode | None:
         known = next((node for node in self.known_nodes if node.name == name), None)

@@ -13,10 +13,11 @@ class FakeStream:
         self,
         node_id: str,
         spiffe_id: str | None = "spiffe://tulle.local/tulle/node/n1",
+        begins: datetime | None = None,
         expires: datetime | None = None,
     ) -> None:
         self.node = base_pb2.Node(id=node_id)
-        self.peer = Peer("ipv4:127.0.0.1:1", spiffe_id, expires)
+        self.peer = Peer("ipv4:127.0.0.1:1", spiffe_id, begins, expires)
         self.in_sync = True
         self.names: dict[str, set[str]] = {}
         self.versions: dict[str, dict[str, str]] = {}

@@ -109,8 +109,8 @@ class Credentials:
         if level > self._warned:
             self._warned = level
             log.warning(
-                "%d %% of the life of the node's certificate is over, and it is not renewed; it ends at %s, and with it "
-                "this node's place in the mesh",
+                "%d %% of the life of the node's certificate is over, and it is not renewed; it ends at %s, and with "
+                "it this node's place in the mesh",
                 level,
                 svid.not_after.isoformat(),
             )

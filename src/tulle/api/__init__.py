@@ -3,6 +3,28 @@
 Only its words are exported here: commands import them, and must not wait for a web framework.
 """
 
-from tulle.api.backend import Backend, NodeState, ProxyState, RemovedNode, Status, StatusWatch, TypeSync, XdsResource
+from tulle.api.backend import (
+    AuthorityState,
+    Backend,
+    CertificateProblem,
+    NodeState,
+    ProxyState,
+    RemovedNode,
+    Status,
+    StatusWatch,
+    TypeSync,
+    XdsResource,
+)
 
-__all__ = ["Backend", "NodeState", "ProxyState", "RemovedNode", "Status", "StatusWatch", "TypeSync", "XdsResource"]
+__all__ = [
+    "AuthorityState",
+    "Backend",
+    "CertificateProblem",
+    "NodeState",
+    "ProxyState",
+    "RemovedNode",
+    "Status",
+    "StatusWatch",
+    "TypeSync",
+    "XdsResource",
+]

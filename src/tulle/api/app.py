@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from tulle.api import apply, context, errors, health, messages, nodes, openapi, proxies, resources, tokens
 from tulle.api.audit import WriteLine
-from tulle.api.backend import Backend, RemovedNode, Status
+from tulle.api.backend import AuthorityState, Backend, RemovedNode, Status
 from tulle.api.guard import Access, Guard
 
 # Paths that mean one thing come before `/v1/{plural}/{name}`, which means many.
@@ -21,6 +21,7 @@ _TYPES = (
     messages.XdsDump,
     messages.NodeList,
     RemovedNode,
+    AuthorityState,
     messages.TokenRequest,
     messages.Token,
     messages.Health,

@@ -52,9 +52,27 @@ class XdsResource(Struct, frozen=True, rename="camel"):
     body: Raw
 
 
+class CertificateProblem(Struct, frozen=True):
+    """What is wrong with the certificate of an identity (a SPIFFE ID) on a node."""
+
+    identity: str
+    message: str
+
+
+class AuthorityState(Struct, frozen=True, rename="camel"):
+    """The certificate authority. `expires` is RFC 3339, `life_used` percent; `problem` is for people, empty where all
+    is well."""
+
+    trust_domain: str
+    expires: str
+    life_used: int
+    problem: str = ""
+
+
 class NodeState(Struct, frozen=True, rename="camel"):
     """A node that has joined, or that workloads name. `service_accounts` (`<namespace>/<name>`, `*` for any) are those
-    that it may run; `certificate_expires` is RFC 3339, empty where it is not known."""
+    that it may run; `certificate_expires` is RFC 3339, empty where it is not known, and `certificate_life_used`
+    percent. `certificate_problems` are of its own certificate and of those of its workloads."""
 
     name: str
     connected: bool
@@ -62,6 +80,8 @@ class NodeState(Struct, frozen=True, rename="camel"):
     proxies: int
     certificate_expires: str = ""
     service_accounts: tuple[str, ...] = ()
+    certificate_life_used: int | None = None
+    certificate_problems: tuple[CertificateProblem, ...] = ()
 
 
 class RemovedNode(Struct, frozen=True, rename="camel"):
@@ -109,6 +129,8 @@ class Backend(Protocol):
         ...
 
     def nodes(self) -> tuple[NodeState, ...]: ...
+
+    def authority(self) -> AuthorityState: ...
 
     async def remove_node(self, name: str) -> RemovedNode | None:
         """Takes a node out: no certificate and no stream for it any more, its workloads are gone. None where there is

@@ -14,6 +14,7 @@ from tulle.cli.columns import NONE, Column
 from tulle.cli.errors import FAILED
 from tulle.cli.options import Format
 from tulle.cli.output import count, print_json, print_yaml, say, table, warn
+from tulle.cli.status import life_used
 from tulle.model.syntax import DnsSubdomain
 from tulle.model.tree import Tree
 
@@ -137,5 +138,6 @@ def _cells(each: NodeState) -> tuple[Column, ...]:
         Column("WORKLOADS", str(each.workloads)),
         Column("PROXIES", str(each.proxies)),
         Column("CERTIFICATE-EXPIRES", each.certificate_expires or NONE),
+        Column("LIFE-USED", life_used(each)),
         Column("SERVICE-ACCOUNTS", ",".join(each.service_accounts) or NONE, wide=True),
     )

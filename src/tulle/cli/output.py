@@ -25,6 +25,8 @@ STYLES = {
     "Disconnected": "red",
     "Deleted": "red",
     "False": "red",
+    "InTime": "green",
+    "NotRenewed": "red",
     "NotReady": "red",
     "Rejected": "red",
 }

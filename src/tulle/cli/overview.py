@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from tulle.api.backend import NodeState, ProxyState
+from tulle.api.backend import AuthorityState, NodeState, ProxyState
 from tulle.api.messages import NodeList, ProxyList
 from tulle.cli.client import ControlPlane
 from tulle.cli.kinds import Target
@@ -36,6 +36,7 @@ class Overview(Struct, frozen=True):
     mesh: Snapshot
     proxies: tuple[ProxyState, ...]
     nodes: tuple[NodeState, ...]
+    authority: AuthorityState
 
     def services(self, namespace: str) -> tuple[ServiceState, ...]:
         """Those of a namespace, of all where it is empty."""
@@ -49,7 +50,8 @@ def overview(control: ControlPlane) -> Overview:
     mesh = snapshot.build(shown.resource for shown in objects)
     proxies = control.get("/v1/proxies", ProxyList).items
     nodes = control.get("/v1/nodes", NodeList).items
-    return Overview(objects, mesh, proxies, nodes)
+    authority = control.get("/v1/authority", AuthorityState)
+    return Overview(objects, mesh, proxies, nodes, authority)
 
 
 def service_state(mesh: Snapshot, name: ServiceName) -> ServiceState:
@@ -78,6 +80,12 @@ def troubles(state: Overview, namespace: str) -> tuple[str, ...]:
         *(f"proxy {p.id} refused {refusal}" for p in state.proxies if (refusal := rejection(p))),
         *(f"proxy {p.id} is not connected" for p in state.proxies if not p.connected),
         *(f"node {n.name} is not connected" for n in state.nodes if not n.connected),
+        *(
+            f"certificate of {p.identity} on node {n.name}: {p.message}"
+            for n in state.nodes
+            for p in n.certificate_problems
+        ),
+        *([state.authority.problem] if state.authority.problem else []),
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
-from tulle.api.backend import NodeState, ProxyState
+from tulle.api.backend import AuthorityState, NodeState, ProxyState
 from tulle.cli import options
 from tulle.cli.client import connect
 from tulle.cli.columns import NONE
@@ -24,6 +24,7 @@ class Report(Struct, frozen=True, rename="camel"):
     services: tuple[ServiceState, ...]
     proxies: tuple[ProxyState, ...]
     nodes: tuple[NodeState, ...]
+    authority: AuthorityState
     problems: tuple[str, ...]
 
 
@@ -50,7 +51,7 @@ def status(
     state = overview(connect(server, token_file, ca_file))
     problems = troubles(state, namespace)
     if as_json:
-        report = Report(state.services(namespace), state.proxies, state.nodes, problems)
+        report = Report(state.services(namespace), state.proxies, state.nodes, state.authority, problems)
         print_json(msgspec.json.decode(msgspec.json.encode(report)))
     else:
         _print(state, namespace, problems)
@@ -67,9 +68,25 @@ def _print(state: Overview, namespace: str, problems: tuple[str, ...]) -> None:
     proxies = [(p.id, _sync(p), rejection(p)[:WIDEST_REJECTION] or NONE) for p in state.proxies]
     _section("Proxies", ("ID", "STATE", "LAST-REJECTION"), proxies)
     nodes = [
-        (n.name, _connection(n), str(n.workloads), str(n.proxies), n.certificate_expires or NONE) for n in state.nodes
+        (
+            n.name,
+            _connection(n),
+            str(n.workloads),
+            str(n.proxies),
+            n.certificate_expires or NONE,
+            life_used(n),
+            _signed(n),
+        )
+        for n in state.nodes
     ]
-    _section("Nodes", ("NAME", "STATE", "WORKLOADS", "PROXIES", "CERTIFICATE-EXPIRES"), nodes)
+    headers = ("NAME", "STATE", "WORKLOADS", "PROXIES", "CERTIFICATE-EXPIRES", "LIFE-USED", "CERTIFICATES")
+    _section("Nodes", headers, nodes)
+    authority = state.authority
+    _section(
+        "Certificate authority",
+        ("TRUST-DOMAIN", "EXPIRES", "LIFE-USED"),
+        [(authority.trust_domain, authority.expires, f"{authority.life_used}%")],
+    )
     heading("Problems")
     for problem in problems or ("none",):
         say(f"  {problem}")
@@ -96,6 +113,17 @@ def _sync(proxy: ProxyState) -> str:
     if rejection(proxy):
         return "Rejected"
     return "Synced" if proxy.in_sync else "Pending"
+
+
+def life_used(node: NodeState) -> str:
+    return NONE if node.certificate_life_used is None else f"{node.certificate_life_used}%"
+
+
+def _signed(node: NodeState) -> str:
+    """One word on the certificates of a node and of its workloads."""
+    if node.certificate_problems:
+        return "NotRenewed"
+    return NONE if node.certificate_life_used is None else "InTime"
 
 
 def _connection(node: NodeState) -> str:

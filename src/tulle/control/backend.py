@@ -6,22 +6,24 @@ from datetime import datetime, timedelta
 from msgspec import Raw
 
 import tulle
-from tulle.api import NodeState, ProxyState, RemovedNode, Status, StatusWatch, TypeSync, XdsResource
+from tulle.api import AuthorityState, NodeState, ProxyState, RemovedNode, Status, StatusWatch, TypeSync, XdsResource
+from tulle.control.authority_life import AuthorityLife
 from tulle.control.compile import Compiler
 from tulle.control.node_removal import NodeRemoval
+from tulle.control.node_states import NodeStates
 from tulle.control.refresh import Refresh
 from tulle.control.rejections import Rejections
 from tulle.control.status import Statuses
 from tulle.control.status_watches import StatusWatches
 from tulle.control.streams import ProxySource, Streams
 from tulle.identity.ca import Authority
+from tulle.identity.ledger import Ledger
 from tulle.identity.tokens import FileTokenBook, new_token, parse_rule
-from tulle.model.names import AgentId, ObjectRef, ProxyId
+from tulle.model.names import ObjectRef, ProxyId
 from tulle.model.problem import Problem
 from tulle.model.snapshot import Fact
 from tulle.store.protocol import Store
 from tulle.stream import WILDCARD
-from tulle.stream.peer import Peer
 from tulle.stream.server import Stream
 from tulle.view.proxy import proxy_of
 from tulle.xds import type_urls
@@ -41,6 +43,7 @@ class ControlBackend:
         rejections: Rejections,
         authority: Authority,
         tokens: FileTokenBook,
+        ledger: Ledger,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -53,7 +56,9 @@ class ControlBackend:
         self._authority = authority
         self._tokens = tokens
         self._clock = clock
-        self._removal = NodeRemoval(store, refresh, tokens, streams)
+        self._removal = NodeRemoval(store, refresh, tokens, streams, ledger)
+        self._nodes = NodeStates(refresh, streams, tokens, ledger, authority.trust_domain, clock)
+        self._authority_life = AuthorityLife(authority, clock)
 
     @property
     def store(self) -> Store:
@@ -89,23 +94,10 @@ class ControlBackend:
         return tuple(_shown(r) for r in found.values())
 
     def nodes(self) -> tuple[NodeState, ...]:
-        snapshot = self._refresh.snapshot
-        clients = self._streams.clients()
-        connected = {c.node: stream.peer for c, stream in clients.items() if isinstance(c, AgentId)}
-        enrolled = self._tokens.enrolled()
-        names = (set(connected) | set(snapshot.node_workloads) | set(enrolled)) - {""}
-        expected = self._expected()
-        return tuple(
-            NodeState(
-                name=name,
-                connected=name in connected,
-                workloads=len(snapshot.node_workloads.get(name, ())),
-                proxies=sum(1 for p in expected if p.node == name),
-                certificate_expires=_expiry(connected.get(name)),
-                service_accounts=tuple(str(rule) for rule in enrolled.get(name, ())),
-            )
-            for name in sorted(names)
-        )
+        return self._nodes.all(self._expected())
+
+    def authority(self) -> AuthorityState:
+        return self._authority_life.state()
 
     async def remove_node(self, name: str) -> RemovedNode | None:
         return await self._removal.remove(name)
@@ -155,11 +147,6 @@ class ControlBackend:
         names = stream.subscriptions(type_url)
         roots = source.roots(type_url) if WILDCARD in names else ()
         return sorted({*names, *roots} - {WILDCARD})
-
-
-def _expiry(agent: Peer | None) -> str:
-    """When the certificate that an agent's stream was opened with ends, in RFC 3339."""
-    return f"{agent.expires:%Y-%m-%dT%H:%M:%SZ}" if agent is not None and agent.expires is not None else ""
 
 
 def _shown(resource: Resource) -> XdsResource:

@@ -8,6 +8,7 @@ import logging
 from tulle.api import RemovedNode
 from tulle.control.refresh import Refresh
 from tulle.control.streams import Streams
+from tulle.identity.ledger import Ledger
 from tulle.identity.tokens import TokenBook
 from tulle.model.parse import InvalidResource, decode_json
 from tulle.model.workload import Workload
@@ -19,11 +20,12 @@ log = logging.getLogger(__name__)
 class NodeRemoval:
     """`remove` does it."""
 
-    def __init__(self, store: Store, refresh: Refresh, tokens: TokenBook, streams: Streams) -> None:
+    def __init__(self, store: Store, refresh: Refresh, tokens: TokenBook, streams: Streams, ledger: Ledger) -> None:
         self._store = store
         self._refresh = refresh
         self._tokens = tokens
         self._streams = streams
+        self._ledger = ledger
 
     async def remove(self, name: str) -> RemovedNode | None:
         """None where there is no such node. Raises Unavailable; what was done by then stays done, and the rest can be
@@ -31,6 +33,7 @@ class NodeRemoval:
         enrolled = self._tokens.is_enrolled(name)
         if enrolled:
             await self._tokens.remove_node(name)
+        self._ledger.forget(name)
         streams = self._streams.refuse(name)
         workloads = await self._remove_workloads(name)
         if not (enrolled or streams or workloads):

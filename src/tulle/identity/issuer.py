@@ -15,6 +15,7 @@ from msgspec import Struct
 from tulle.identity.ca import MAX_LIFETIME, Authority, pem, sign
 from tulle.identity.errors import Denied, InvalidSpiffeId, InvalidToken
 from tulle.identity.keypair import requested_key
+from tulle.identity.ledger import Issued, Ledger
 from tulle.identity.messages import AttestReply, AttestRequest, CertificateReply, IssueRequest, RenewRequest
 from tulle.identity.spiffe_id import Identity, NodeIdentity, check_segment
 from tulle.identity.tokens import TokenBook, parse_token
@@ -49,6 +50,7 @@ class Issuer:
         self._directory = directory
         self._clock = clock
         self._lifetime = lifetime
+        self.ledger = Ledger()
 
     async def attest(self, request: AttestRequest) -> AttestReply:
         """Enrols a node. The token is used up only by a request that can be answered, and before it is: a reply that
@@ -60,14 +62,16 @@ class Issuer:
             raise Denied(str(error)) from error
         requested_key(request.csr_pem)
         await self._tokens.redeem(token, request.node, self._clock())
-        certificate = self._sign(request.csr_pem, NodeIdentity(self.trust_domain, request.node), f"token {token.id}")
+        certificate = self._sign(
+            request.csr_pem, NodeIdentity(self.trust_domain, request.node), request.node, f"token {token.id}"
+        )
         return AttestReply(pem(certificate), self._authority.bundle_pem)
 
     async def renew(self, peer: NodeIdentity, request: RenewRequest) -> CertificateReply:
         """A new certificate of the calling node."""
         if await self._tokens.accounts(peer.node) is None:
             raise Denied(f"node {peer.node} is not enrolled")
-        certificate = self._sign(request.csr_pem, peer, str(peer))
+        certificate = self._sign(request.csr_pem, peer, peer.node, str(peer))
         return CertificateReply(pem(certificate), self._authority.bundle_pem)
 
     async def issue(self, peer: NodeIdentity, request: IssueRequest) -> CertificateReply:
@@ -79,8 +83,9 @@ class Issuer:
             raise Denied(f"there is no workload {name} on node {peer.node}")
         identity = registered.identity
         if not await self.may_run(peer.node, identity.namespace, identity.service_account):
+            self.ledger.refused(peer.node, identity, "the node's join token does not allow it")
             raise Denied(f"node {peer.node} may not run {identity}")
-        certificate = self._sign(request.csr_pem, identity, str(peer))
+        certificate = self._sign(request.csr_pem, identity, peer.node, str(peer))
         return CertificateReply(pem(certificate), self._authority.bundle_pem)
 
     def is_enrolled(self, node: str) -> bool:
@@ -92,7 +97,7 @@ class Issuer:
         rules = await self._tokens.accounts(node)
         return rules is not None and any(rule.allows(namespace, service_account) for rule in rules)
 
-    def _sign(self, csr_pem: str, identity: Identity, caller: str) -> x509.Certificate:
+    def _sign(self, csr_pem: str, identity: Identity, node: str, caller: str) -> x509.Certificate:
         certificate = sign(csr_pem, identity, self._clock(), self._lifetime, self._authority)
         _log.info(
             "issued %s to %s, serial %x, until %s",
@@ -101,4 +106,5 @@ class Issuer:
             certificate.serial_number,
             certificate.not_valid_after_utc.isoformat(),
         )
+        self.ledger.issued(Issued(node, identity, certificate.not_valid_before_utc, certificate.not_valid_after_utc))
         return certificate

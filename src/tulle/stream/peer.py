@@ -17,11 +17,12 @@ _SPIFFE_SCHEME = "spiffe://"
 
 
 class Peer(Struct, frozen=True):
-    """`spiffe_id` is that of the client certificate, or None over a unix socket; `expires` is when the certificate
-    does, where that is known. `address` is for people to read."""
+    """`spiffe_id` is that of the client certificate, or None over a unix socket; `begins` and `expires` are when the
+    certificate does, where that is known. `address` is for people to read."""
 
     address: str
     spiffe_id: str | None
+    begins: datetime | None = None
     expires: datetime | None = None
 
 
@@ -38,11 +39,8 @@ def peer_of(address: str, auth_context: Mapping[str, Iterable[bytes]]) -> Peer |
     spiffe_id = uris[0].decode("ascii", "replace")
     if not spiffe_id.startswith(_SPIFFE_SCHEME):
         return None
-    return Peer(address, spiffe_id, _expires(*auth_context.get(_CERTIFICATE, ())))
-
-
-def _expires(*pem: bytes) -> datetime | None:
     try:
-        return x509.load_pem_x509_certificate(b"".join(pem)).not_valid_after_utc
+        certificate = x509.load_pem_x509_certificate(b"".join(auth_context.get(_CERTIFICATE, ())))
     except ValueError:
-        return None
+        return Peer(address, spiffe_id)
+    return Peer(address, spiffe_id, certificate.not_valid_before_utc, certificate.not_valid_after_utc)

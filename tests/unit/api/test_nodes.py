@@ -4,11 +4,12 @@ import httpx
 from tests.fakes.backend import FakeBackend
 from tests.unit.api.conftest import AuditLog
 
-from tulle.api.backend import NodeState
+from tulle.api.backend import CertificateProblem, NodeState
 
 
 async def test_nodes(client: httpx.AsyncClient, backend: FakeBackend) -> None:
-    backend.known_nodes = (NodeState("n1", True, 3, 2, "", ("shop/*",)),)
+    problems = (CertificateProblem("spiffe://x", "ended"),)
+    backend.known_nodes = (NodeState("n1", True, 3, 2, "", ("shop/*",), 37, problems),)
     (node,) = (await client.get("/v1/nodes")).json()["items"]
     assert node == {
         "name": "n1",
@@ -17,7 +18,14 @@ async def test_nodes(client: httpx.AsyncClient, backend: FakeBackend) -> None:
         "proxies": 2,
         "certificateExpires": "",
         "serviceAccounts": ["shop/*"],
+        "certificateLifeUsed": 37,
+        "certificateProblems": [{"identity": "spiffe://x", "message": "ended"}],
     }
+
+
+async def test_the_authority(client: httpx.AsyncClient) -> None:
+    shown = (await client.get("/v1/authority")).json()
+    assert shown == {"trustDomain": "tulle.local", "expires": "2036-01-01T00:00:00Z", "lifeUsed": 1, "problem": ""}
 
 
 async def test_a_node_is_removed(client: httpx.AsyncClient, backend: FakeBackend, audit: AuditLog) -> None:

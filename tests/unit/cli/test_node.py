@@ -17,7 +17,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def two(backend: ToldBackend) -> ToldBackend:
     backend.known_nodes = (
-        NodeState("a", True, 2, 1, "2026-01-02T03:04:05Z", ("shop/*", "bank/teller")),
+        NodeState("a", True, 2, 1, "2026-01-02T03:04:05Z", ("shop/*", "bank/teller"), 12),
         NodeState("b", False, 0, 0),
     )
     return backend
@@ -26,9 +26,9 @@ def two(backend: ToldBackend) -> ToldBackend:
 def test_the_list(two: ToldBackend, run: Run) -> None:
     lines = [line.split() for line in run("node", "list").stdout.splitlines()]
     assert lines == [
-        ["NAME", "STATE", "WORKLOADS", "PROXIES", "CERTIFICATE-EXPIRES"],
-        ["a", "Connected", "2", "1", "2026-01-02T03:04:05Z"],
-        ["b", "Disconnected", "0", "0", "-"],
+        ["NAME", "STATE", "WORKLOADS", "PROXIES", "CERTIFICATE-EXPIRES", "LIFE-USED"],
+        ["a", "Connected", "2", "1", "2026-01-02T03:04:05Z", "12%"],
+        ["b", "Disconnected", "0", "0", "-", "-"],
     ]
     wide = [line.split()[-1] for line in run("node", "list", "-o", "wide").stdout.splitlines()]
     assert wide == ["SERVICE-ACCOUNTS", "shop/*,bank/teller", "-"]

@@ -11,7 +11,7 @@ import yaml
 from tests.fakes.told_backend import ToldBackend
 from typer.testing import Result
 
-from tulle.api.backend import NodeState, ProxyState, Status, TypeSync
+from tulle.api.backend import AuthorityState, CertificateProblem, NodeState, ProxyState, Status, TypeSync
 from tulle.model.conditions import Condition, RouteParentStatus
 from tulle.model.names import ObjectRef
 from tulle.model.references import ParentReference
@@ -177,6 +177,29 @@ def test_status_of_a_mesh_that_is_well(backend: ToldBackend, run: Run) -> None:
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["shop", "web", "80/tcp", "1/1", "Ready"] in lines
     assert ["sidecar~a~shop~web-0", "Synced", "-"] in lines
+
+
+def test_status_shows_certificates_that_are_not_renewed(backend: ToldBackend, run: Run) -> None:
+    late = CertificateProblem("spiffe://tulle.local/ns/shop/sa/web", "75 % of its life is over, and it is not renewed")
+    backend.known_nodes = (
+        NodeState("a", True, 1, 1, "2026-01-02T03:04:05Z", (), 80, (late,)),
+        NodeState("b", True, 0, 0, "2026-01-02T03:04:05Z", (), 10),
+    )
+    backend.known_authority = AuthorityState(
+        "tulle.local", "2036-01-01T00:00:00Z", 51, "50 % of the authority's life is over"
+    )
+    result = run("status")
+    assert result.exit_code == 1
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["a", "Connected", "1", "1", "2026-01-02T03:04:05Z", "80%", "NotRenewed"] in lines
+    assert ["b", "Connected", "0", "0", "2026-01-02T03:04:05Z", "10%", "InTime"] in lines
+    assert ["tulle.local", "2036-01-01T00:00:00Z", "51%"] in lines
+    report = json.loads(run("status", "--json").stdout)
+    assert report["problems"] == [
+        f"certificate of {late.identity} on node a: {late.message}",
+        "50 % of the authority's life is over",
+    ]
+    assert report["authority"]["lifeUsed"] == 51
 
 
 def test_status_names_all_that_is_wrong(shop: ToldBackend, run: Run) -> None:

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 from tests.fakes import mesh
 
+from tulle.api import AuthorityState
 from tulle.cli.overview import Overview
 from tulle.cli.relations import relations
 from tulle.cli.unheard_ports import apps_by_label, unheard_ports
@@ -76,7 +77,7 @@ def test_every_label_of_the_selector_counts() -> None:
 
 def test_describe_warns() -> None:
     wrong = service(ServicePortSpec(80))
-    state = Overview((), build([app(http=8080), wrong]), (), ())
+    state = Overview((), build([app(http=8080), wrong]), (), (), AuthorityState("tulle.local", "", 0))
     warnings = relations(state, wrong)[-1]
     assert warnings.title == "Warnings"
     assert warnings.rows == (

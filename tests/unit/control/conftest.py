@@ -46,7 +46,8 @@ class Plane:
         self.book = FileTokenBook(directory / "control" / "tokens.json")
         self.authority = ca.new_authority("tulle.local", NOW - timedelta(days=1))
         self.directory = Directory(self.refresh, "tulle.local")
-        self.issuer = Issuer(self.authority, self.book, self.directory, lambda: NOW)
+        self.now = NOW
+        self.issuer = Issuer(self.authority, self.book, self.directory, self.clock)
         self.reports = Reports(self.store, self.refresh, self.issuer)
         self.backend = ControlBackend(
             self.admitting,
@@ -56,8 +57,12 @@ class Plane:
             self.rejections,
             self.authority,
             self.book,
-            lambda: NOW,
+            self.issuer.ledger,
+            self.clock,
         )
+
+    def clock(self) -> datetime:
+        return self.now
 
     def _publish(self, snapshot: Snapshot, facts: frozenset[Fact]) -> None:
         self.streams.publish(self.compiler.advance(snapshot, facts))

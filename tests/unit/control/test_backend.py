@@ -1,5 +1,5 @@
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from tests.fakes import mesh
@@ -108,13 +108,6 @@ class TestNodes:
             NodeState("n3", connected=False, workloads=1, proxies=0),
             NodeState("n9", connected=True, workloads=0, proxies=0),
         )
-
-    async def test_say_when_the_certificate_of_their_agent_ends(self, plane: Plane):
-        node_id = "agent~n1"
-        plane.streams.open(FakeStream(node_id, "spiffe://tulle.local/tulle/node/n1", NOW))
-        (node,) = plane.backend.nodes()
-        assert datetime.fromisoformat(node.certificate_expires) == NOW
-        assert node.certificate_expires.endswith("Z")
 
     async def test_are_those_that_are_enrolled_too(self, plane: Plane):
         await plane.enrol("n7", "shop/*", "bank/teller")
