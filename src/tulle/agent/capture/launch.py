@@ -118,30 +118,33 @@ def execute(launch: Launch) -> NoReturn:
     try:
         os.chdir(launch.directory)
     except OSError as failure:
-        text = f"{failure.strerror}{_whom(failure)}: its working directory is {launch.directory}"
-        raise OSError(failure.errno, text) from failure
+        raise _told(failure.errno, f": its working directory is {launch.directory}") from failure
     try:
         os.execvpe(launch.command[0], launch.command, launch.environment)  # noqa: S606 (no shell is wanted)
     except OSError as failure:
-        raise OSError(failure.errno, f"{failure.strerror}{_whom(failure)}{_cause(launch, failure)}") from failure
+        number = failure.errno
+        if "/" not in launch.command[0] and not os.path.exists(failure.filename or ""):  # noqa: PTH110
+            number = errno.ENOENT  # a directory of PATH that is closed to this user, or is none, says something else
+        raise _told(number, _cause(launch, number)) from failure
 
 
-def _whom(failure: OSError) -> str:
-    return f" for user {os.geteuid()}" if isinstance(failure, PermissionError) else ""
+def _told(number: int | None, cause: str) -> OSError:
+    whom = f" for user {os.geteuid()}" if number in (errno.EACCES, errno.EPERM) else ""
+    return OSError(number, f"{os.strerror(number or 0)}{whom}{cause}")
 
 
-def _cause(launch: Launch, failure: OSError) -> str:
+def _cause(launch: Launch, number: int | None) -> str:
     """What could be the cause of it that a program cannot be executed; nothing where the error says it."""
     program = launch.command[0]
-    if isinstance(failure, FileNotFoundError):
+    if number == errno.ENOENT:
         if "/" not in program:
             return f": it is in no directory of PATH={launch.environment.get('PATH', os.defpath)}"
         if os.path.exists(program):  # noqa: PTH110
             return ": what its first line names, or its loader, is not there"
         return "" if program.startswith("/") else f": relative paths begin in {launch.directory}"
-    if isinstance(failure, PermissionError):
+    if number == errno.EACCES:
         return ": it has to be an executable file (chmod +x) that they get at"
-    if failure.errno == errno.ENOEXEC:
+    if number == errno.ENOEXEC:
         return ": it is no program of this machine, nor a script that begins with #!"
     return ""
 

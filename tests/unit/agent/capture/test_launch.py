@@ -59,6 +59,15 @@ def test_what_cannot_be_executed_says_why(programs: Path, program: str, reason: 
     assert raised.value.strerror == reason.format(programs, user=os.geteuid())
 
 
+@pytest.mark.parametrize("directory", ["closed", "plain"])
+def test_a_directory_of_path_that_is_of_no_use_is_not_the_reason(programs: Path, directory: str) -> None:
+    (programs / "closed").mkdir(mode=0)
+    launch = LAUNCH._replace(command=("nonexistent",), environment={"PATH": f"/nowhere:{programs}/{directory}"})
+    with pytest.raises(FileNotFoundError) as raised:
+        execute(launch)
+    assert raised.value.strerror.startswith("No such file or directory: it is in no directory of PATH=/nowhere:")
+
+
 def test_a_working_directory_that_is_not_there_says_so(programs: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         execute(LAUNCH._replace(directory="/nonexistent"))
