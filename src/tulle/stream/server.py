@@ -34,6 +34,8 @@ SERVER_OPTIONS: Final[tuple[tuple[str, int], ...]] = (
     # Clients may ping as often, or they would be cut off for it.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
+    # Who says nothing has not proved who it is.
+    ("grpc.server_handshake_timeout_ms", 10_000),
     # Two servers on one port would share its connections out at random.
     ("grpc.so_reuseport", 0),
 )
