@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from tulle.api.messages import ProblemDocument
 from tulle.api.paths import run_paths
-from tulle.cli.errors import Failure, Unreachable
+from tulle.cli.errors import Failure, Unreachable, machine_said
 from tulle.identity.errors import UnsafeFile
 from tulle.identity.private_file import read_private
 from tulle.model.problem import Problem
@@ -96,7 +96,7 @@ class ControlPlane:
         return response
 
     def _unreachable(self, error: httpx.TransportError) -> Unreachable:
-        return Unreachable(f"no control plane answers at {self._where}: {error}", _hint(self._where))
+        return Unreachable(f"no control plane answers at {self._where}: {_cause(error)}", _hint(self._where))
 
 
 def _events(lines: Iterator[str]) -> Iterator[ServerEvent]:
@@ -144,6 +144,12 @@ def _refused(response: httpx.Response) -> Refused:
     except msgspec.DecodeError:
         return Refused(response.status_code, f"it answered {response.status_code} {response.reason_phrase}")
     return Refused(response.status_code, document.detail, document.problems or ())
+
+
+def _cause(error: BaseException) -> str:
+    """What the machine said at first, without the layers that passed it on."""
+    cause = error.__cause__ or error.__context__
+    return _cause(cause) if cause else machine_said(error)
 
 
 def _hint(where: str) -> str:

@@ -9,7 +9,7 @@ FAILED = 1
 UNREACHABLE = 3
 
 
-def machine_said(error: Exception) -> str:
+def machine_said(error: BaseException) -> str:
     """An error in words, the file that it is about first where it is about one."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)

@@ -32,6 +32,7 @@ from tulle.model.kinds import Resource
 
 app = typer.Typer(add_completion=False)
 
+LOG = "up.log"
 _PUBLISH = re.compile(r"(\d{1,5}):(?:([a-z0-9-]+)/)?([a-z0-9.-]+):(\d{1,5})")
 
 
@@ -72,7 +73,7 @@ def up(
     paths, rootless_mode = capture_paths()
     say_mode(rootless_mode)
     try:
-        log_to(paths.state_dir / "up.log")
+        log_to(paths.state_dir / LOG)
         mesh = WholeMesh(
             UpSettings(
                 paths,
@@ -88,7 +89,9 @@ def up(
         )
         code = run_until_signalled(mesh.run)
     except (IdentityError, AgentError, OSError) as error:
-        raise Failure(machine_said(error), f"the log is {paths.state_dir / 'up.log'}") from error
+        log = paths.state_dir / LOG
+        hint = f"the log is {log}" if log.exists() else "name another directory with TULLE_STATE_DIR"
+        raise Failure(machine_said(error), hint) from error
     raise typer.Exit(code)
 
 

@@ -240,7 +240,7 @@ def test_without_a_control_plane_the_exit_code_is_3(run: Run, tmp_path: Path, mo
     monkeypatch.setenv("TULLE_RUN_DIR", str(tmp_path))
     result = run("get", "services")
     assert result.exit_code == 3
-    assert f"no control plane answers at {tmp_path}/api.sock" in result.stderr
+    assert f"no control plane answers at {tmp_path}/api.sock: No such file or directory\n" in result.stderr
     assert "tulle up" in result.stderr
 
 
