@@ -67,7 +67,7 @@ class Credentials:
         is there. `read_token` is called only then. Raises what it raises, and IdentityError and OSError."""
         kept = load(directory, node)
         if kept is None or kept.svid.not_after <= now():
-            kept = await _enrolled(read_token(), enrolment_address, node.node, jitter)
+            kept = await _enrolled(read_token(), enrolment_address, node, jitter)
             save(kept, directory)
         return cls(kept, directory, address, now, jitter)
 
@@ -129,12 +129,12 @@ class Credentials:
         return next_rotation(svid.not_before, svid.not_after, self._jitter())
 
 
-async def _enrolled(token: JoinToken, address: str, node: str, jitter: Callable[[], float]) -> NodeCredentials:
+async def _enrolled(token: JoinToken, address: str, node: NodeIdentity, jitter: Callable[[], float]) -> NodeCredentials:
     """Waits for a control plane that is not there: a host and what it needs may start in any order."""
     failures = 0
     while True:
         try:
-            return await enrol(token, address, node)
+            return await enrol(token, address, node.node, trust_domain=node.trust_domain)
         except Unavailable as error:
             failures += 1
             wait = min(backoff(failures, jitter()), _LONGEST_WAIT)

@@ -1,9 +1,11 @@
 """`tulle agent`: makes this host a node of a mesh."""
 
 import asyncio
+import logging
 import os
 import sys
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ import typer
 from tulle.agent.app import Agent, AgentSettings
 from tulle.agent.credentials import Credentials
 from tulle.agent.errors import AgentError
+from tulle.cli import options
 from tulle.cli.errors import Failure, machine_said
 from tulle.cli.foreground import (
     application_environment,
@@ -26,6 +29,8 @@ from tulle.cli.foreground import (
 from tulle.identity.errors import IdentityError
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.tokens import JoinToken, read_token
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(add_completion=False)
 
@@ -54,6 +59,9 @@ def agent(
       tulle agent --node worker-1 --address 10.0.0.2 \\
           --control-plane 10.0.0.1:15012 --token-file token
     """
+    options.check_address(control_plane, "--control-plane")
+    options.check_address(enrolment, "--enrolment")
+    _check_ip(address)
     keep_private()
     log_to(None)
     paths, rootless_mode = capture_paths()
@@ -78,6 +86,7 @@ def agent(
             enrolment_address,
             partial(_token, token_file),
         )
+        log.info("this host is node %s; its control plane is %s", node, control_plane)
         await Agent(settings, credentials).run(asyncio.Event(), asyncio.Event())
 
     async def main(stopping: asyncio.Event) -> int:
@@ -96,3 +105,11 @@ def _token(file: Path | None) -> JoinToken:
             "this host is no node yet: --token-file is needed", "make one: tulle token create --node NAME ..."
         )
     return read_token(str(file), sys.stdin.buffer)
+
+
+def _check_ip(text: str) -> None:
+    """Raises BadParameter."""
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no IP address", param_hint="--address") from error

@@ -1,10 +1,21 @@
 """The options that several commands share, spelled once."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):([0-9]{1,5})")
+
+
+def check_address(text: str, option: str) -> None:
+    """Checks what an option takes as HOST:PORT, if it is given. Raises BadParameter."""
+    match = _ADDRESS.fullmatch(text)
+    if text and (match is None or int(match.group(1)) > 65535):
+        message = f"{text!r}: write HOST:PORT, such as 10.0.0.1:15012 or '[2001:db8::1]:15012'"
+        raise typer.BadParameter(message, param_hint=option)
 
 
 class Format(StrEnum):

@@ -1,11 +1,13 @@
 """`tulle server`: runs a control plane."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tulle.cli import options
 from tulle.cli.errors import Failure, machine_said
 from tulle.cli.foreground import keep_private, log_to, own_paths, run_until_signalled, until
 from tulle.control.app import ControlPlane, ControlSettings
@@ -13,6 +15,8 @@ from tulle.control.http import HttpsSettings
 from tulle.identity.errors import IdentityError
 from tulle.identity.private_file import make_private_directory, read_private
 from tulle.store.protocol import StoreError
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(add_completion=False)
 
@@ -47,6 +51,12 @@ def server(
       tulle server --api-address 10.0.0.1:8443 --api-token-file token \\
           --api-certificate api.pem --api-key api.key
     """
+    for option, text in (
+        ("--xds-address", xds_address),
+        ("--enrolment-address", enrolment_address),
+        ("--api-address", api_address),
+    ):
+        options.check_address(text, option)
     keep_private()
     log_to(None)
     paths = own_paths(len("/api.sock"))
@@ -67,13 +77,25 @@ def server(
         )
 
         async def main(stopping: asyncio.Event) -> int:
-            await until(stopping, plane.serve(asyncio.Event()))
+            started = asyncio.Event()
+            telling = asyncio.create_task(_tell(started, plane), name="tell")
+            try:
+                await until(stopping, plane.serve(started))
+            finally:
+                telling.cancel()
             return 0
 
         code = run_until_signalled(main)
     except (IdentityError, StoreError, OSError, ValueError) as error:
         raise Failure(machine_said(error)) from error
     raise typer.Exit(code)
+
+
+async def _tell(started: asyncio.Event, plane: ControlPlane) -> None:
+    await started.wait()
+    settings = plane.settings
+    log.info("commands are answered at %s, agents at %s", settings.api_socket, settings.xds_address)
+    log.info("new nodes enrol at %s", settings.enrolment_address)
 
 
 def _https(address: str, certificate: Path | None, key: Path | None, token_file: Path | None) -> HttpsSettings | None:

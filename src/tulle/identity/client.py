@@ -65,12 +65,18 @@ class NodeCredentials(Struct, frozen=True):
     bundle_pem: str
 
 
-async def enrol(token: JoinToken, address: str, node: str, timeout: timedelta = TIMEOUT) -> NodeCredentials:
-    """Makes this host the node `node`, once for a token. `address` is `host:port` of the enrolment listener.
+async def enrol(
+    token: JoinToken, address: str, node: str, timeout: timedelta = TIMEOUT, trust_domain: str = ""
+) -> NodeCredentials:
+    """Makes this host the node `node`, once for a token. `address` is `host:port` of the enrolment listener,
+    `trust_domain` the one that is expected, if any.
 
-    Raises Untrusted, before the token is sent, if the control plane is not the token's; Denied; Unavailable.
+    Raises Untrusted, before the token is sent, if the control plane is not the token's, or has another trust domain;
+    Denied; Unavailable.
     """
     root = await _pinned_root(address, token.pin, timeout)
+    if trust_domain not in ("", _trust_domain(root)):
+        raise Untrusted(f"the trust domain is {_trust_domain(root)} there, not {trust_domain}")
     bundle = pem(root)
     key = new_key()
     credentials = grpc.ssl_channel_credentials(root_certificates=bundle.encode())

@@ -10,7 +10,7 @@ from tests.fakes.identity_server import ControlPlane
 
 from tulle.agent.credentials import Credentials
 from tulle.identity.client import load
-from tulle.identity.errors import Unavailable
+from tulle.identity.errors import Unavailable, Untrusted
 from tulle.identity.messages import ReportRequest
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.tokens import JoinToken
@@ -29,9 +29,9 @@ class Node:
         self.tokens = 0
         self._made: list[Credentials] = []
 
-    async def obtain(self) -> Credentials:
+    async def obtain(self, node: NodeIdentity = N1) -> Credentials:
         made = await Credentials.obtain(
-            N1,
+            node,
             self.directory,
             self.control_plane.nodes,
             self.control_plane.enrolment,
@@ -77,6 +77,12 @@ async def test_without_a_token_there_is_nothing_to_start_with(node: Node) -> Non
     node.token = None
     with pytest.raises(LookupError):
         await node.obtain()
+
+
+async def test_a_token_is_not_spent_where_the_trust_domain_is_another(node: Node) -> None:
+    with pytest.raises(Untrusted, match=r"the trust domain is mesh\.local there, not shop\.example"):
+        await node.obtain(NodeIdentity("shop.example", "n1"))
+    await node.obtain()
 
 
 async def test_a_kept_certificate_needs_no_control_plane(node: Node) -> None:

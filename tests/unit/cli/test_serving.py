@@ -89,6 +89,26 @@ def test_server_needs_a_certificate_and_a_token_for_other_hosts(run, tmp_path: P
     assert run("server", "--api-address", "127.0.0.1:0", *needed).exit_code == 1
 
 
+@pytest.mark.parametrize("option", ["--xds-address", "--enrolment-address", "--api-address"])
+@pytest.mark.parametrize("value", ["15012", "localhost", "localhost:", ":15012", "localhost:65536", "::1:15012"])
+def test_server_refuses_what_is_no_address(run, tmp_path: Path, option: str, value: str) -> None:
+    result = run("server", option, value)
+    assert result.exit_code == 2, result.output
+    assert option in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--control-plane", "10.0.0.1"), ("--enrolment", "10.0.0.1"), ("--address", "worker-1")]
+)
+def test_agent_refuses_what_is_no_address(run, tmp_path: Path, option: str, value: str) -> None:
+    given = {"--node": "worker-1", "--control-plane": "[::1]:15012", option: value}
+    result = run("agent", *(word for pair in given.items() for word in pair))
+    assert result.exit_code == 2, result.output
+    assert option in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_server_says_which_address_is_in_use(run, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
