@@ -1,6 +1,6 @@
 """Says in one place how a mesh is: services with their workloads, proxies, nodes, and what is wrong with each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from msgspec import Struct
@@ -11,8 +11,9 @@ from tulle.cli.client import ControlPlane
 from tulle.cli.kinds import Target
 from tulle.cli.shown import Shown, conditions, fetch, is_bad
 from tulle.model import snapshot
+from tulle.model.app import App
 from tulle.model.kinds import Resource, kind_named
-from tulle.model.names import ServiceName
+from tulle.model.names import AppName, ServiceName
 from tulle.model.snapshot import Snapshot
 from tulle.model.workload import Workload
 
@@ -76,6 +77,7 @@ def troubles(state: Overview, namespace: str) -> tuple[str, ...]:
     return (
         *_service_troubles(state.services(namespace)),
         *_workload_troubles(_of(state.mesh.objects.values(), Workload), namespace),
+        *_app_troubles(state, namespace),
         *_condition_troubles(state.objects, namespace),
         *(f"proxy {p.id} refused {refusal}" for p in state.proxies if (refusal := rejection(p))),
         *(f"proxy {p.id} is not connected" for p in state.proxies if not p.connected),
@@ -109,6 +111,28 @@ def _workload_troubles(workloads: Iterable[Workload], namespace: str) -> tuple[s
         for w in workloads
         if w.spec.state == "NotReady" and namespace in ("", w.metadata.namespace)
     )
+
+
+def _app_troubles(state: Overview, namespace: str) -> Iterator[str]:
+    """Apps with a node and no workload. One that runs until it has done its work may have done it."""
+    objects = state.mesh.objects.values()
+    running = {AppName(w.metadata.namespace, w.spec.app) for w in _of(objects, Workload)}
+    nodes = {node.name: node for node in state.nodes}
+    for app in _of(objects, App):
+        name, spec = AppName(app.metadata.namespace, app.metadata.name), app.spec
+        wanted = spec.node and spec.replicas and spec.restart_policy == "Always" and namespace in ("", name.namespace)
+        if wanted and name not in running:
+            yield f"app {name} runs nowhere: {_why_nowhere(nodes.get(spec.node), app)}"
+
+
+def _why_nowhere(node: NodeState | None, app: App) -> str:
+    if node is None:
+        return f"no node {app.spec.node} has joined"
+    namespace, account = app.metadata.namespace, app.spec.service_account
+    rules = {f"{namespace}/{account}", f"{namespace}/*", f"*/{account}", "*/*"}
+    if rules.isdisjoint(node.service_accounts):
+        return f"node {node.name} may not run {namespace}/{account}: make a join token that allows it"
+    return f"node {node.name} has made no workload of it; the log of its agent says why"
 
 
 def _condition_troubles(objects: Iterable[Shown], namespace: str) -> tuple[str, ...]:

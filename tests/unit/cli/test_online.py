@@ -221,6 +221,28 @@ def test_status_names_all_that_is_wrong(shop: ToldBackend, run: Run) -> None:
     assert sentence in report["problems"]
 
 
+def test_status_says_why_an_app_runs_nowhere(backend: ToldBackend, run: Run) -> None:
+    app = "apiVersion: tulle.dev/v1alpha1\nkind: App\nmetadata: {name: %s, namespace: %s}\nspec: {%s}\n---\n"
+    applied = run("apply", "-f", "-", stdin="".join((
+        app % ("lost", "shop", "command: [x], node: nobody"),
+        app % ("denied", "bank", "command: [x], node: a, serviceAccount: teller"),
+        app % ("slow", "shop", "command: [x], node: a"),
+        app % ("done", "shop", "command: [x], node: a, restartPolicy: Never"),
+        app % ("none", "shop", "command: [x], node: a, replicas: 0"),
+        app % ("web", "shop", "command: [x], node: a"),
+        WORKLOAD % "Ready",
+    )))  # fmt: skip
+    assert applied.exit_code == 0, applied.output
+    backend.known_nodes = (NodeState("a", True, 1, 1, service_accounts=("shop/*", "bank/clerk")),)
+    problems = json.loads(run("status", "--json").stdout)["problems"]
+    assert [problem for problem in problems if problem.startswith("app ")] == [
+        "app denied.bank runs nowhere: node a may not run bank/teller: make a join token that allows it",
+        "app lost.shop runs nowhere: no node nobody has joined",
+        "app slow.shop runs nowhere: node a has made no workload of it; the log of its agent says why",
+    ]
+    assert "teller" not in run("status", "-n", "shop").stdout
+
+
 def test_a_token_is_printed_or_written_to_a_private_file(backend: ToldBackend, run: Run, tmp_path: Path) -> None:
     made = run("token", "create", "--node", "a", "--service-account", "shop/web", "--ttl", "10m")
     assert made.exit_code == 0, made.output
