@@ -135,11 +135,12 @@ class DeltaClient:
                 ended = Disconnected(error.code().name, error.details() or "")
             except asyncio.CancelledError:
                 # grpc.aio raises this, too, where the server ended the stream with the status CANCELLED.
-                if _is_cancelled():
-                    raise
                 ended = Disconnected(grpc.StatusCode.CANCELLED.name, "the server cancelled the stream")
             except TimeoutError:
                 ended = Disconnected(grpc.StatusCode.UNAVAILABLE.name, f"no connection within {_CONNECT_SECONDS:g} s")
+            # Whatever was raised: where the server has just gone, grpc.aio says so instead of that we were cancelled.
+            if _is_cancelled():
+                raise asyncio.CancelledError
             yield ended
             await asyncio.sleep(self._backoff.delay(self._failures, self._chance()))
             self._failures += 1

@@ -180,6 +180,48 @@ async def test_cancelling_the_caller_hangs_up(source: FakeSource, host: FakeHost
         await host.until_closed(1)
 
 
+class Deaf:
+    """A channel and its call, as grpc.aio behaves where a server has just gone: a cancellation reaches what the call
+    awaits and not who awaits the call, who is told of the server instead."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def stream_stream(self, *_: object, **__: object) -> "Deaf":
+        return self
+
+    def __call__(self) -> "Deaf":
+        self.calls += 1
+        return self
+
+    async def wait_for_connection(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            nothing = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing) from None
+
+    def cancel(self) -> None:
+        pass
+
+
+async def test_a_cancellation_that_grpc_keeps_to_itself_hangs_up_too() -> None:
+    channel = Deaf()
+    client = DeltaClient(lambda: channel, base_pb2.Node(id="agent~a"), lambda _: {}, lambda: 0.0)  # type: ignore[arg-type,return-value]
+
+    async def consume() -> None:
+        async for _ in client.events():
+            pass
+
+    task = asyncio.create_task(consume())
+    while not channel.calls:
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=20)
+    assert done and task.cancelled()
+    assert channel.calls == 1
+
+
 @pytest.mark.parametrize(("failures", "bound"), [(0, 0.5), (1, 1.0), (4, 8.0), (5, 15.0), (10_000, 15.0)])
 def test_waits_are_drawn_below_a_bound_that_doubles(failures: int, bound: float) -> None:
     assert Backoff().delay(failures, 1.0) == bound
