@@ -68,18 +68,22 @@ class Roster:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._records: dict[WorkloadName, Record] = {}
+        self._earlier: tuple[Record, ...] = ()
         self._waiters: list[asyncio.Event] = []
         self.version = 0
 
     def load(self) -> tuple[Record, ...]:
-        """What the agent before wrote down. Nothing of it is on the roster until it is added again."""
+        """What the agent before wrote down. Nothing of it is on the roster until it is added again, but it stays
+        written until `forget_earlier`: this agent may end before it has taken over all."""
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=tuple[Record, ...])
+            self._earlier = msgspec.json.decode(self._file.read_bytes(), type=tuple[Record, ...])
         except (FileNotFoundError, msgspec.MsgspecError):
-            return ()
+            self._earlier = ()
+        return self._earlier
 
     def forget_earlier(self) -> None:
         """What the agent before wrote down, and is not on the roster by now, is gone."""
+        self._earlier = ()
         self._write()
 
     def records(self) -> tuple[Record, ...]:
@@ -118,7 +122,8 @@ class Roster:
 
     def _write(self) -> None:
         self.version += 1
-        write_private(self._file, msgspec.json.encode(self.records()))
+        written = {record.name: record for record in (*self._earlier, *self.records())}
+        write_private(self._file, msgspec.json.encode(tuple(written.values())))
         self._wake()
 
     def _wake(self) -> None:

@@ -57,13 +57,17 @@ def test_only_changes_make_versions(file: Path) -> None:
     assert roster.get(WEB_1.name) is None
 
 
-def test_what_nobody_took_over_is_forgotten(file: Path) -> None:
+def test_what_is_not_taken_over_yet_stays_written_until_it_is_forgotten(file: Path) -> None:
     earlier = Roster(file)
     earlier.put(WEB_1)
     earlier.put(WEB_2)
     roster = Roster(file)
+    assert roster.load() == (WEB_1, WEB_2)
+    taken_over = replace(WEB_2, state="Ready")
+    roster.put(taken_over)
+    assert Roster(file).load() == (WEB_1, taken_over)
     roster.forget_earlier()
-    assert roster.load() == ()
+    assert Roster(file).load() == (taken_over,)
 
 
 async def test_all_who_wait_hear_of_a_change(file: Path) -> None:
