@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
-EXIT_CODES = "Exit codes: 0 done, 1 problems found or refused, 2 wrong arguments, 3 the control plane does not answer."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 problems found or refused, 2 wrong arguments, "
+    "3 the control plane, or the agent, does not answer."
+)
 COMPLETE = "_TULLE_COMPLETE"
 
 
