@@ -16,7 +16,7 @@ from tulle.model.namespace import Namespace
 from tulle.model.parse import parse_yaml
 from tulle.model.reference_grant import ReferenceGrant, ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from tulle.model.references import GATEWAY_GROUP, BackendRef, ParentReference
-from tulle.model.service import Service, ServicePortSpec, ServiceSpec
+from tulle.model.service import SERVICE_ACCOUNTS, Service, ServicePortSpec, ServiceSpec
 from tulle.model.tcp_route import TCPRoute, TCPRouteRule, TCPRouteSpec
 from tulle.model.workload import Workload, WorkloadPortSpec, WorkloadSpec, WorkloadState
 
@@ -38,12 +38,13 @@ def service(
     namespace: str = "shop",
     address: str = "",
     selector: Mapping[str, str] | None = None,
+    accounts: str = "",
 ) -> Service:
-    """Selects the workloads with the label app=<name> unless told otherwise."""
+    """Selects the workloads with the label app=<name> unless told otherwise; `accounts` is the annotation that says
+    who they may be."""
     chosen = {"app": name} if selector is None else selector
-    return Service(
-        metadata=Metadata(name, namespace), spec=ServiceSpec(selector=chosen, ports=tuple(ports), cluster_ip=address)
-    )
+    metadata = Metadata(name, namespace, annotations={SERVICE_ACCOUNTS: accounts} if accounts else {})
+    return Service(metadata=metadata, spec=ServiceSpec(selector=chosen, ports=tuple(ports), cluster_ip=address))
 
 
 def workload(
@@ -131,9 +132,19 @@ def grant(
     return ReferenceGrant(metadata=Metadata("grant", namespace), spec=spec)
 
 
-def app(name: str, *, namespace: str = "shop", node: str = "n1", mode: str = "") -> App:
-    labels = {MODE_LABEL: mode} if mode else {}
-    return App(metadata=Metadata(name, namespace, labels), spec=AppSpec(ports=(AppPort(8080, "http"),), node=node))
+def app(
+    name: str,
+    *,
+    namespace: str = "shop",
+    node: str = "n1",
+    mode: str = "",
+    account: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> App:
+    """Its service account has its name unless told otherwise; `labels` are the workloads'."""
+    metadata = Metadata(name, namespace, {MODE_LABEL: mode} if mode else {})
+    spec = AppSpec(ports=(AppPort(8080, "http"),), node=node, service_account=account or name, labels=labels or {})
+    return App(metadata=metadata, spec=spec)
 
 
 def mesh(spec: MeshSpec) -> Mesh:
@@ -168,13 +179,14 @@ services = st.builds(
     namespace=namespaces,
     selector=_labels,
     address=st.sampled_from(["", "", "", "240.240.0.1", "240.244.0.1", "10.96.0.1", "fd00::1"]),
+    accounts=st.sampled_from(["", "", "a", "a, b"]),
 )
 workloads = st.builds(
     workload,
     names,
     names,
     namespace=namespaces,
-    node=st.sampled_from(["n1", "n2"]),
+    node=st.sampled_from(["", "n1", "n2"]),
     labels=_labels,
     ports=st.sampled_from([{}, {"web": 8080}, {"web": 8081}]),
     mode=st.sampled_from(["sidecar", "node"]),
@@ -207,7 +219,9 @@ tcp_routes = st.builds(
     namespaces,
 )
 grants = st.builds(grant, namespaces, source=namespaces, to=st.sampled_from(["", "a"]))
-apps = st.builds(app, names, namespace=namespaces, node=st.sampled_from(["", "n1", "n2"]))
+apps = st.builds(
+    app, names, namespace=namespaces, node=st.sampled_from(["", "n1", "n2"]), account=names, labels=_labels
+)
 meshes = st.sampled_from([mesh(MeshSpec()), mesh(MeshSpec(trust_domain="other.example", mode="node"))])
 spaces = st.builds(namespace, namespaces, mode=st.sampled_from(["", "node"]))
 resources: st.SearchStrategy[Resource] = st.one_of(

@@ -62,8 +62,10 @@ def _of_service(mesh: Snapshot, service: Service) -> tuple[Relation, ...]:
     problems = unheard_ports(mesh, apps_by_label(mesh), service)
     unheard = tuple((problem.path, problem.message, problem.hint) for problem in problems)
     routes = (*mesh.http_routes.get(name, ()), *mesh.tcp_routes.get(name, ()))
+    refused = [mesh.workloads[workload] for workload in mesh.refused.get(name, ())]
     return (
         _workloads("Workloads", (mesh.workloads[member] for member in mesh.members.get(name, ()))),
+        *([_workloads("Refused for their service account", refused)] if refused else ()),
         Relation("Routes", ("KIND", "NAME", "NAMESPACE"), tuple((r.kind, r.name, r.namespace) for r in routes)),
         *([Relation("Warnings", ("ABOUT", "MESSAGE", "HINT"), unheard)] if unheard else ()),
     )

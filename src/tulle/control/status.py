@@ -23,11 +23,12 @@ from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
 from tulle.model.keys import Key
 from tulle.model.kinds import Resource
-from tulle.model.names import ObjectRef, ServiceName
-from tulle.model.service import Service
+from tulle.model.names import ObjectRef, ServiceName, WorkloadName
+from tulle.model.service import SERVICE_ACCOUNTS, Service
 from tulle.model.snapshot import Fact
 from tulle.model.tcp_route import TCPRoute
 from tulle.model.unserved import unserved
+from tulle.model.workload import Workload
 from tulle.view import Reader
 from tulle.view.route_status import parent_statuses
 from tulle.xds.names import key_of
@@ -37,6 +38,7 @@ REASON_REJECTED = "RejectedByProxy"
 REASON_NOT_COMPILED = "NotCompiled"
 REASON_UNASSIGNED = "NoNode"
 REASON_TAKEN = "AddressTaken"
+REASON_STRANGE_ACCOUNT = "ServiceAccountNotExpected"
 
 
 class Blame(Struct, frozen=True):
@@ -122,6 +124,8 @@ class Statuses:
             return Condition(ACCEPTED, "False", REASON_UNSUPPORTED_VALUE, "; ".join(map(str, problems)), generation)
         if isinstance(resource, App) and not resource.spec.node:
             return Condition(ACCEPTED, "False", REASON_UNASSIGNED, "no node runs it: set spec.node", generation)
+        if isinstance(resource, Workload):
+            return _taken_in(reader, resource)
         owner = _owner_of_its_address(reader, resource)
         if owner is not None:
             message = f"spec.clusterIP is the address of {owner}; this service has another: remove the field"
@@ -145,6 +149,19 @@ def complete(answer: Answer, blame: Blame | None) -> Status:
     if answer.status.parents:
         return Status(parents=tuple(replace(p, conditions=(*p.conditions, programmed)) for p in answer.status.parents))
     return Status((*answer.status.conditions, programmed))
+
+
+def _taken_in(reader: Reader, workload: Workload) -> Condition:
+    """Whether all services take a workload that select it."""
+    metadata, account = workload.metadata, workload.spec.service_account
+    refusing = reader.refused_by(WorkloadName(metadata.namespace, metadata.name))
+    if not refusing:
+        return Condition(ACCEPTED, "True", REASON_ACCEPTED, "", metadata.generation)
+    message = (
+        f"not behind {', '.join(map(str, refusing))}, where service account {account} is not expected: "
+        f"name it in the service's annotation {SERVICE_ACCOUNTS}, or change the workload's labels"
+    )
+    return Condition(ACCEPTED, "False", REASON_STRANGE_ACCOUNT, message, metadata.generation)
 
 
 def _owner_of_its_address(reader: Reader, resource: Resource) -> ServiceName | None:

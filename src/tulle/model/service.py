@@ -19,6 +19,9 @@ from tulle.model.syntax import (
     PortNumber,
 )
 
+SERVICE_ACCOUNTS = "tulle.dev/service-accounts"
+"""An annotation of a Service: the service accounts that its workloads may have, separated by commas."""
+
 ClusterIp = Annotated[
     str, Meta(max_length=45, pattern=r"^(?:None|[0-9a-fA-F:.]*)$(?!\n)", description='an IP address, "None" or ""')
 ]
@@ -76,3 +79,9 @@ class Service(NamespacedBase, frozen=True, kw_only=True):
 
     api_version: Literal["v1"] = "v1"
     spec: ServiceSpec = ServiceSpec()
+
+    @property
+    def service_accounts(self) -> tuple[str, ...]:
+        """What the annotation says; nothing where there is none."""
+        names = (name.strip() for name in self.metadata.annotations.get(SERVICE_ACCOUNTS, "").split(","))
+        return tuple(name for name in names if name)

@@ -45,12 +45,14 @@ class PortEntry(Struct, frozen=True, gc=False):
 
 
 class ServiceEntry(Struct, frozen=True, gc=False):
-    """What the mesh knows of a service. `addresses`: virtual IPv4, then IPv6."""
+    """What the mesh knows of a service. `addresses`: virtual IPv4, then IPv6. `service_accounts`: those that its
+    workloads may have, where it says so."""
 
     name: ServiceName
     addresses: tuple[str, ...]
     ports: tuple[PortEntry, ...]
     selector: tuple[tuple[str, str], ...]
+    service_accounts: tuple[str, ...] = ()
 
     def port(self, number: int) -> PortEntry | None:
         return next((p for p in self.ports if p.port == number), None)
@@ -90,9 +92,12 @@ class Snapshot(Struct, frozen=True):
     grants: Mapping[str, tuple[ObjectRef, ...]] = {}
     members: Mapping[ServiceName, tuple[WorkloadName, ...]] = {}
     services_of: Mapping[WorkloadName, tuple[ServiceName, ...]] = {}
+    refused: Mapping[ServiceName, tuple[WorkloadName, ...]] = {}
+    refused_by: Mapping[WorkloadName, tuple[ServiceName, ...]] = {}
     node_workloads: Mapping[str, tuple[WorkloadName, ...]] = {}
     node_apps: Mapping[str, tuple[ObjectRef, ...]] = {}
     labelled: Mapping[Label, tuple[WorkloadName, ...]] = {}
+    labelled_apps: Mapping[Label, tuple[ObjectRef, ...]] = {}
     selecting: Mapping[Label, tuple[ServiceName, ...]] = {}
 
 
@@ -181,7 +186,7 @@ def _apply(draft: _Draft, ref: ObjectRef, new: Resource | None) -> None:
         case ReferenceGrant():
             draft.move("grants", [ref.namespace] if old else [], [ref.namespace] if new else [], ref)
         case App():
-            draft.move("node_apps", _node(old), _node(new), ref)
+            _apply_app(draft, ref, old, new)
         case HTTPRoute() | GRPCRoute():
             draft.move("http_routes", parent_services(old), parent_services(new), ref)
         case TCPRoute():
@@ -241,9 +246,8 @@ def _first_label(entry: ServiceEntry | None) -> tuple[Label, ...]:
 
 def _service_entry(draft: _Draft, name: ServiceName, service: Service, before: ServiceEntry | None) -> ServiceEntry:
     ports = tuple(PortEntry(p.port, p.name, p.target, protocol_of(p)) for p in _tcp_ports(service))
-    return ServiceEntry(
-        name, _addresses(draft, name, service, before), ports, tuple(sorted(service.spec.selector.items()))
-    )
+    addresses, selector = _addresses(draft, name, service, before), tuple(sorted(service.spec.selector.items()))
+    return ServiceEntry(name, addresses, ports, selector, service.service_accounts)
 
 
 def _tcp_ports(service: Service) -> tuple[ServicePortSpec, ...]:
@@ -277,31 +281,69 @@ def _mixed(entry: ServiceEntry | None) -> tuple[MixedPort, ...]:
     return tuple(MixedPort(entry.addresses, p.port, p.protocol) for p in odd)
 
 
+def _apply_app(draft: _Draft, ref: ObjectRef, old: Struct | None, new: Struct | None) -> None:
+    draft.move("node_apps", _node(old), _node(new), ref)
+    before, after = _labels(old), _labels(new)
+    draft.move("labelled_apps", before, after, ref)
+    for label in {*before, *after}:
+        draft.stale_members.update(draft.set("selecting", label))
+
+
 def _apply_workload(draft: _Draft, name: WorkloadName, old: Struct | None, new: Struct | None) -> None:
     draft.put("workloads", name, new)
     before, after = _labels(old), _labels(new)
     draft.move("labelled", before, after, name)
     draft.move("node_workloads", _node(old), _node(new), name)
-    draft.stale_members.update(draft.set("services_of", name))
-    for label in after:
+    for label in {*before, *after}:
         draft.stale_members.update(draft.set("selecting", label))
 
 
 def _labels(resource: Struct | None) -> tuple[Label, ...]:
-    if not isinstance(resource, Workload):
+    """The labels that a workload has, or that those of an App have."""
+    if not isinstance(resource, App | Workload):
         return ()
-    return tuple((resource.metadata.namespace, k, v) for k, v in resource.metadata.labels.items())
+    labels = resource.workload_labels if isinstance(resource, App) else resource.metadata.labels
+    return tuple((resource.metadata.namespace, key, value) for key, value in labels.items())
 
 
 def _select_members(draft: _Draft, service: ServiceName) -> None:
-    """Decides anew which workloads are behind a service. A service without a selector has none."""
+    """Decides anew which workloads are behind a service, and which it refuses although it selects them. A service
+    without a selector has none."""
     entry = draft.get("services", service, ServiceEntry)
     labels = [(service.namespace, k, v) for k, v in (entry.selector if entry else ())]
-    selected = set.intersection(*(draft.set("labelled", label) for label in labels)) if labels else set()
-    members = draft.set("members", service)
-    for name in members - selected:
-        draft.set("services_of", name).discard(service)
-    for name in selected - members:
-        draft.set("services_of", name).add(service)
-    members.clear()
-    members.update(selected)
+    selected = _with_all(draft, "labelled", labels)
+    workloads = [w for name in selected if (w := draft.get("workloads", name, Workload))]
+    accounts = _service_accounts(draft, entry, labels, workloads) if entry else frozenset()
+    strange = (w for w in workloads if accounts and w.spec.service_account not in accounts)
+    refused = {WorkloadName(w.metadata.namespace, w.metadata.name) for w in strange}
+    _link(draft, ("members", "services_of"), service, selected - refused)
+    _link(draft, ("refused", "refused_by"), service, refused)
+
+
+def _with_all(draft: _Draft, index: str, labels: list[Label]) -> set[Any]:
+    """What has all of the labels, of which there is one at least."""
+    return set.intersection(*(draft.set(index, label) for label in labels)) if labels else set()
+
+
+def _service_accounts(
+    draft: _Draft, service: ServiceEntry, labels: list[Label], selected: Iterable[Workload]
+) -> frozenset[str]:
+    """Those that may stand behind a service: what it says itself, else those of Apps and of workloads declared by hand
+    that it selects. Nodes report other workloads, labels included, and are not asked. None: any may."""
+    if service.service_accounts:
+        return frozenset(service.service_accounts)
+    apps = (draft.get("objects", ref, App) for ref in _with_all(draft, "labelled_apps", labels))
+    by_hand = {w.spec.service_account for w in selected if not w.spec.node}
+    return frozenset({app.spec.service_account for app in apps if app} | by_hand)
+
+
+def _link(draft: _Draft, indexes: tuple[str, str], service: ServiceName, workloads: set[WorkloadName]) -> None:
+    """Makes exactly these workloads a service's in an index, and keeps the inverse index."""
+    there, back = indexes
+    linked = draft.set(there, service)
+    for name in linked - workloads:
+        draft.set(back, name).discard(service)
+    for name in workloads - linked:
+        draft.set(back, name).add(service)
+    linked.clear()
+    linked.update(workloads)

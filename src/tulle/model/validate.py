@@ -13,7 +13,7 @@ from tulle.model.rules.grpc_route import grpc_route_problems
 from tulle.model.rules.http_route import http_route_problems
 from tulle.model.rules.mesh import mesh_problems
 from tulle.model.rules.metadata import metadata_problems
-from tulle.model.rules.service import service_problems
+from tulle.model.rules.service import service_account_problems, service_problems
 from tulle.model.rules.tcp_route import tcp_route_problems
 from tulle.model.rules.workload import workload_problems
 from tulle.model.service import Service
@@ -30,6 +30,7 @@ def _spec_problems(resource: Resource) -> Iterator[Problem]:
     match resource:
         case Service(spec=spec):
             yield from service_problems(spec)
+            yield from service_account_problems(resource)
         case HTTPRoute(spec=spec):
             yield from http_route_problems(spec)
         case GRPCRoute(spec=spec):

@@ -77,7 +77,7 @@ class Reader:
         return self._read("workloads", self._snapshot.workloads, name)
 
     def members(self, service: ServiceName) -> tuple[Workload, ...]:
-        """The workloads that a service selects, by name."""
+        """The workloads behind a service, by name."""
         names = self._read("members", self._snapshot.members, service) or ()
         found = (self.workload(name) for name in names)
         return tuple(w for w in found if w is not None)
@@ -86,6 +86,10 @@ class Reader:
         names = self._read("services_of", self._snapshot.services_of, workload) or ()
         found = (self.service(name) for name in names)
         return tuple(s for s in found if s is not None)
+
+    def refused_by(self, workload: WorkloadName) -> tuple[ServiceName, ...]:
+        """The services that select a workload, and have nothing to do with its service account."""
+        return self._read("refused_by", self._snapshot.refused_by, workload) or ()
 
     def node_workloads(self, node: str) -> tuple[WorkloadName, ...]:
         return self._read("node_workloads", self._snapshot.node_workloads, node) or ()

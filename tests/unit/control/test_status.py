@@ -78,6 +78,16 @@ async def test_a_service_that_declares_anothers_address_is_told_whose_it_is(plan
     assert "zebra.shop" in accepted.message
 
 
+async def test_a_workload_that_a_service_refuses_is_told_which_and_why(plane: Plane):
+    stranger = mesh.workload("web-1", "catalog", account="web")
+    await plane.write(mesh.service("catalog"), mesh.app("catalog"), stranger)
+    accepted = of(plane, stranger)["Accepted"]
+    assert (accepted.status, accepted.reason) == ("False", "ServiceAccountNotExpected")
+    assert "catalog.shop" in accepted.message
+    await plane.write(mesh.app("catalog", account="web"))
+    assert of(plane, stranger)["Accepted"].status == "True"
+
+
 class TestWhatAProxyRefuses:
     def programmed(self, plane: Plane, resource: Resource) -> Condition:
         return of(plane, resource)["Programmed"]

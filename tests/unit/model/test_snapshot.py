@@ -37,9 +37,12 @@ INDEXES = (
     "grants",
     "members",
     "services_of",
+    "refused",
+    "refused_by",
     "node_workloads",
     "node_apps",
     "labelled",
+    "labelled_apps",
 )
 
 Write = Mapping[ObjectRef, Resource | None]
@@ -106,9 +109,21 @@ def test_declared_addresses_leave_only_the_addresses_to_history(steps: list[Writ
     assert renumbered(applied(steps)) == renumbered(build(remaining(steps)))
 
 
-def selects(service: Service, workload: Workload) -> bool:
-    selector, here = service.spec.selector, service.metadata.namespace == workload.metadata.namespace
-    return here and bool(selector) and selector.items() <= workload.metadata.labels.items()
+def selects(service: Service, resource: Workload | App) -> bool:
+    labels = resource.workload_labels if isinstance(resource, App) else resource.metadata.labels
+    selector, here = service.spec.selector, service.metadata.namespace == resource.metadata.namespace
+    return here and bool(selector) and selector.items() <= labels.items()
+
+
+def takes(snapshot: Snapshot, service: Service, workload: Workload) -> bool:
+    """Whether a service that selects a workload has something to do with its service account."""
+    declared = {
+        r.spec.service_account
+        for r in snapshot.objects.values()
+        if (isinstance(r, App) or (isinstance(r, Workload) and not r.spec.node)) and selects(service, r)
+    }
+    accounts = set(service.service_accounts) or declared
+    return not accounts or workload.spec.service_account in accounts
 
 
 def looked_up(snapshot: Snapshot) -> Mapping[str, Mapping[object, object]]:
@@ -125,6 +140,8 @@ def looked_up(snapshot: Snapshot) -> Mapping[str, Mapping[object, object]]:
                 put("grants", space, ref)
             case App(spec=spec):
                 put("node_apps", spec.node, ref)
+                for key, value in resource.workload_labels.items():
+                    put("labelled_apps", (space, key, value), ref)
             case HTTPRoute() | GRPCRoute() | TCPRoute():
                 for parent in parent_services(resource):
                     put("tcp_routes" if ref.kind == "TCPRoute" else "http_routes", parent, ref)
@@ -134,9 +151,11 @@ def looked_up(snapshot: Snapshot) -> Mapping[str, Mapping[object, object]]:
                     put("labelled", (space, key, value), WorkloadName(space, ref.name))
                 for service in snapshot.objects.values():
                     if isinstance(service, Service) and selects(service, resource):
+                        taken = takes(snapshot, service, resource)
+                        there, back = ("members", "services_of") if taken else ("refused", "refused_by")
                         name = ServiceName(space, service.metadata.name)
-                        put("members", name, WorkloadName(space, ref.name))
-                        put("services_of", WorkloadName(space, ref.name), name)
+                        put(there, name, WorkloadName(space, ref.name))
+                        put(back, WorkloadName(space, ref.name), name)
     return {name: {key: tuple(sorted(found)) for key, found in entries.items()} for name, entries in index.items()}
 
 
@@ -237,6 +256,35 @@ class TestMembers:
         changed = mesh.service("catalog", selector={"app": "cart"})
         after, _ = update(before, {changed.ref: changed}, 2)
         assert after.members == {CATALOG: (WorkloadName("shop", "cart-1"),)}
+
+    def test_have_a_service_account_of_the_apps_that_the_service_selects(self):
+        mine, strange = mesh.workload("catalog-1", "catalog"), mesh.workload("web-1", "catalog", account="web")
+        snapshot = build([mesh.service("catalog"), mesh.app("catalog"), mine, strange])
+        assert snapshot.members == {CATALOG: (WorkloadName("shop", "catalog-1"),)}
+        assert snapshot.refused == {CATALOG: (WEB,)}
+        assert snapshot.refused_by == {WEB: (CATALOG,)}
+
+    def test_have_a_service_account_of_those_declared_by_hand(self):
+        by_hand, strange = mesh.workload("old", "catalog", node=""), mesh.workload("web-1", "catalog", account="web")
+        assert build([mesh.service("catalog"), by_hand, strange]).members == {CATALOG: (WorkloadName("shop", "old"),)}
+
+    def test_have_a_service_account_that_the_service_names(self):
+        named = mesh.workload("web-1", "catalog", account="web")
+        service = mesh.service("catalog", accounts=" web ,catalog-next")
+        other = mesh.workload("catalog-1", "catalog")
+        assert build([service, mesh.app("catalog"), named, other]).members == {CATALOG: (WEB,)}
+
+    def test_have_any_service_account_where_nobody_has_said(self):
+        assert build([mesh.service("catalog"), mesh.workload("web-1", "catalog", account="web")]).members == {
+            CATALOG: (WEB,)
+        }
+
+    def test_are_other_ones_when_an_app_has_another_service_account(self):
+        before = build([mesh.service("catalog"), mesh.app("catalog"), mesh.workload("web-1", "catalog", account="web")])
+        app = mesh.app("catalog", account="web")
+        after, facts = update(before, {app.ref: app}, 2)
+        assert after.members == {CATALOG: (WEB,)}
+        assert {Fact("members", CATALOG), Fact("refused_by", WEB)} <= facts
 
     def test_a_workload_that_only_changes_state_is_no_change_of_membership(self):
         before = build([mesh.service("catalog"), mesh.workload("web-1", "catalog")])

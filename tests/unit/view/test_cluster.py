@@ -34,6 +34,17 @@ def test_it_trusts_each_account_behind_the_service_once_and_no_other():
     assert view is not None and [i.service_account for i in view.identities] == ["a", "b"]
 
 
+def test_it_does_not_trust_a_workload_that_says_of_itself_that_it_is_one_of_an_app():
+    resources = [
+        mesh.service("catalog"),
+        mesh.app("catalog"),
+        mesh.workload("catalog-1", "catalog"),
+        mesh.workload("web-1", "catalog", account="web", node="n2"),
+    ]
+    view = cluster(Reader(build(resources)), KEY)
+    assert view is not None and [i.service_account for i in view.identities] == ["catalog"]
+
+
 def test_it_trusts_nobody_while_nobody_is_there():
     view = cluster(Reader(build([mesh.service("catalog")])), KEY)
     assert view is not None and view.identities == ()

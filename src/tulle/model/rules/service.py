@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from tulle.model.problem import Problem
 from tulle.model.rules.addresses import is_address
 from tulle.model.rules.unique import repeated
-from tulle.model.service import ServiceSpec
+from tulle.model.service import SERVICE_ACCOUNTS, Service, ServiceSpec
+from tulle.model.syntax import DnsSubdomain
 from tulle.model.tree import below
 
 HEADLESS = "None"
@@ -23,6 +26,27 @@ def service_problems(spec: ServiceSpec) -> Iterator[Problem]:
     if spec.type == "ExternalName" and not spec.external_name:
         yield Problem("spec.externalName", "`externalName` is missing, which the type ExternalName needs")
     yield from _port_problems(spec)
+
+
+def service_account_problems(service: Service) -> Iterator[Problem]:
+    """An annotation that names nobody would otherwise let in everybody."""
+    if SERVICE_ACCOUNTS not in service.metadata.annotations:
+        return
+    at = f'metadata.annotations["{SERVICE_ACCOUNTS}"]'
+    hint = "write names and commas: catalog, catalog-next"
+    if not service.service_accounts:
+        yield Problem(at, "names no service account", hint)
+    for name in service.service_accounts:
+        if not _is_name(name):
+            yield Problem(at, f'"{name}" is no name of a service account', hint)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        msgspec.convert(text, DnsSubdomain)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _listed_addresses(spec: ServiceSpec) -> tuple[tuple[str, str], ...]:

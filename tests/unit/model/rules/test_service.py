@@ -34,3 +34,15 @@ def test_refuses(mistakes: Callable[[str], dict[str, str]], spec: str, path: str
 )
 def test_accepts(mistakes: Callable[[str], dict[str, str]], spec: str) -> None:
     assert mistakes(SERVICE.format(name="a", spec=spec)) == {}
+
+
+@pytest.mark.parametrize(
+    ("accounts", "message"),
+    [("", "names no service account"), (" , ", "names no service account"), ("a, B", '"B" is no name')],
+)
+def test_refuses_service_accounts(mistakes: Callable[[str], dict[str, str]], accounts: str, message: str) -> None:
+    annotations = f'annotations: {{tulle.dev/service-accounts: "{accounts}"}}'
+    text = f"{{apiVersion: v1, kind: Service, metadata: {{name: a, {annotations}}}, spec: {{ports: [{{port: 80}}]}}}}"
+    found = mistakes(text)
+    assert list(found) == ['metadata.annotations["tulle.dev/service-accounts"]']
+    assert message in next(iter(found.values()))
