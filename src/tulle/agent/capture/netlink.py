@@ -36,9 +36,11 @@ from tulle.agent.capture.rules import (
     Rule,
     Table,
     Tcp,
+    TcpFrom,
     To,
     Udp,
     Unreachable,
+    Untrack,
     Verdict,
 )
 
@@ -175,6 +177,9 @@ def _match(match: Match) -> Iterator[Expression]:
             yield from _meta_is(Meta.NFT_META_L4PROTO, socket.IPPROTO_TCP)
             if port is not None:
                 yield from _payload_is(_TRANSPORT_HEADER, 2, port.to_bytes(2, "big"))
+        case TcpFrom(port):
+            yield from _meta_is(Meta.NFT_META_L4PROTO, socket.IPPROTO_TCP)
+            yield from _payload_is(_TRANSPORT_HEADER, 0, port.to_bytes(2, "big"))
         case Reply():
             yield genex("ct", {"dreg": Regs.NFT_REG_1.value, "key": _CT_DIRECTION})
             yield _compare(bytes([_CT_REPLY]))
@@ -199,6 +204,8 @@ def _verdict(outcome: Verdict) -> Iterator[Expression]:
             yield genex("redir", {"reg_proto_min": Regs.NFT_REG_1.value})
         case Refuse():
             yield genex("reject", {"type": _REJECT_ICMPX, "icmp_code": _ADMIN_PROHIBITED})
+        case Untrack():
+            yield {"attrs": [("NFTA_EXPR_NAME", "notrack")]}
 
 
 def _meta_is(key: Meta, value: int) -> Iterator[Expression]:

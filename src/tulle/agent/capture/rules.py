@@ -50,6 +50,15 @@ class Tcp(Struct, frozen=True):
         return "meta l4proto tcp" if self.port is None else f"tcp dport {self.port}"
 
 
+class TcpFrom(Struct, frozen=True):
+    """TCP packets from `port`."""
+
+    port: int
+
+    def __str__(self) -> str:
+        return f"tcp sport {self.port}"
+
+
 class Reply(Struct, frozen=True):
     """Packets that answer a flow which the other side began."""
 
@@ -75,7 +84,7 @@ class AnsweredFrom(Struct, frozen=True):
         return f"ct reply proto-src {self.port}"
 
 
-Match = To | Udp | Tcp | Reply | Unreachable | AnsweredFrom
+Match = To | Udp | Tcp | TcpFrom | Reply | Unreachable | AnsweredFrom
 
 
 class Accept(Struct, frozen=True):
@@ -108,7 +117,14 @@ class Drop(Struct, frozen=True):
         return "drop"
 
 
-Verdict = Accept | Redirect | Refuse | Drop
+class Untrack(Struct, frozen=True):
+    """Let it pass by the tracking of connections, which costs time with every packet."""
+
+    def __str__(self) -> str:
+        return "notrack"
+
+
+Verdict = Accept | Redirect | Refuse | Drop | Untrack
 
 
 class Rule(Struct, frozen=True):
@@ -164,11 +180,20 @@ def workload_rules(outbound_port: int = OUTBOUND_PORT, dns_port: int = DNS_PORT,
         Rule((Unreachable(6),), Accept()),
         Rule((), Refuse()),
     )
+    # Between proxy and application nothing is translated. What was redirected has to be known as such, in both
+    # directions: it comes from or goes to the resolver's address or one of the two ports.
+    shortcuts = (
+        Rule((to_resolver,), Accept()),
+        *(Rule((match(port),), Accept()) for port in (outbound_port, dns_port) for match in (Tcp, TcpFrom)),
+        *(Rule((loopback, Tcp()), Untrack()) for loopback in _LOOPBACK),
+    )
     return Table(
         "tulle",
         (
             # -100 is where the kernel translates destinations ("dstnat"): before the filter, which then sees loopback.
             Chain("redirect", "nat", "output", -100, redirects),
             Chain("refuse", "filter", "output", 0, limits),
+            # -300 ("raw") is before the tracking of connections.
+            Chain("untracked", "filter", "output", -300, shortcuts),
         ),
     )

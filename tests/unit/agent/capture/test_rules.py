@@ -36,12 +36,24 @@ def test_everything_else_is_refused_at_once() -> None:
 
 
 def test_redirects_come_before_the_filter_sees_the_packet() -> None:
-    redirect, refuse = workload_rules().chains
+    redirect, refuse, _ = workload_rules().chains
     assert (redirect.type, redirect.hook) == ("nat", "output")
     assert (refuse.type, refuse.hook) == ("filter", "output")
     assert redirect.priority < refuse.priority
     assert refuse.rules[-1].matches == ()
     assert refuse.rules[-1].verdict == Refuse()
+
+
+def test_what_is_not_redirected_is_not_tracked() -> None:
+    assert _texts(workload_rules(), "untracked") == [
+        "ip daddr 127.0.0.53 accept",
+        "tcp dport 15001 accept",
+        "tcp sport 15001 accept",
+        "tcp dport 15053 accept",
+        "tcp sport 15053 accept",
+        "ip daddr 127.0.0.0/8 meta l4proto tcp notrack",
+        "ip6 daddr ::1 meta l4proto tcp notrack",
+    ]
 
 
 def test_an_application_that_is_a_name_server_keeps_its_port() -> None:
