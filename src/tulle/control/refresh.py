@@ -15,7 +15,7 @@ from tulle.model.names import ObjectRef
 from tulle.model.parse import InvalidResource, decode_json
 from tulle.model.problem import Problem
 from tulle.model.snapshot import EMPTY, Fact, Snapshot, update
-from tulle.store.protocol import Compacted, Store, Stored
+from tulle.store.protocol import Compacted, Store, Stored, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,13 @@ class Refresh:
     """Holds the current snapshot and the problems of what the store holds.
 
     `publish` is called with every new snapshot and the facts in which it differs from the one before, in order.
+    `retry`: seconds before a store that cannot be read is tried again.
     """
 
-    def __init__(self, store: Store, publish: Publish, trust_domain: str) -> None:
+    def __init__(self, store: Store, publish: Publish, trust_domain: str, retry: float = 1.0) -> None:
         self._store = store
         self._trust_domain = trust_domain
+        self._retry = retry
         self._publish = publish
         self._advanced = asyncio.Condition()
         self.snapshot: Snapshot = EMPTY
@@ -62,16 +64,24 @@ class Refresh:
         await self._advance(snapshot, facts | self._faults_since(before))
 
     async def follow(self) -> None:
-        """Publishes one snapshot per write, for ever; reads everything again where events were missed."""
+        """Publishes one snapshot per write, for ever; reads everything again where events were missed. While the store
+        cannot be read the last snapshot stays, and it is tried again."""
+        missed = False
         while True:
             try:
+                if missed:
+                    await self.load()
+                    missed = False
                 async for events in self._store.watch(self.snapshot.revision):
                     before = dict(self.problems)
                     changes = self._decoded((e.ref, e.stored) for e in events)
                     snapshot, facts = update(self.snapshot, changes, max(e.revision for e in events))
                     await self._advance(snapshot, facts | self._faults_since(before))
             except Compacted:
-                await self.load()
+                missed = True
+            except Unavailable as error:
+                log.error("%s; what was read before is served on", error)
+                await asyncio.sleep(self._retry)
 
     async def reached(self, revision: int) -> None:
         """Waits until the snapshot is at least at `revision`."""

@@ -14,7 +14,7 @@ from tulle.model.parse import encode_json
 from tulle.model.snapshot import Fact, Snapshot, build
 from tulle.store.limits import Limits
 from tulle.store.memory import MemoryStore
-from tulle.store.protocol import Delete, Put
+from tulle.store.protocol import Delete, Event, Put, Unavailable
 
 CATALOG, CART = mesh.service("catalog"), mesh.service("cart")
 
@@ -41,7 +41,7 @@ class World:
     def __init__(self, limits: Limits | None = None) -> None:
         self.store = MemoryStore(limits, clock=lambda: 1_767_225_600.5)
         self.published = Published()
-        self.refresh = Refresh(self.store, self.published, "tulle.local")
+        self.refresh = Refresh(self.store, self.published, "tulle.local", retry=0)
 
     async def write(self, *resources: Resource, gone: Iterable[Resource] = ()) -> int:
         puts = [Put(r.ref, encode_json(r)) for r in resources]
@@ -109,6 +109,24 @@ async def test_who_waits_for_a_revision_goes_on_when_it_is_reached(world: World)
         await world.write(CART)
         async with asyncio.timeout(30):
             await waiting
+
+
+async def test_a_store_that_cannot_be_read_for_a_while_is_followed_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    await world.write(CATALOG)
+    await world.refresh.load()
+    watch, failures = world.store.watch, iter([Unavailable("no disk"), Unavailable("no disk")])
+
+    def failing(since: int) -> AsyncIterator[tuple[Event, ...]]:
+        for error in failures:
+            raise error
+        return watch(since)
+
+    monkeypatch.setattr(world.store, "watch", failing)
+    async with world.following():
+        await world.until(await world.write(CART))
+    assert world.published.names == [{"catalog"}, {"catalog", "cart"}]
 
 
 class TestWhatCannotBeRead:
