@@ -231,6 +231,21 @@ async def test_what_is_no_longer_wanted_is_ended_by_the_next_agent(run_dir: Path
         await supervisor.stop_all()
 
 
+async def test_what_died_meanwhile_and_is_no_longer_wanted_leaves_no_files(run_dir: Path) -> None:
+    async with supervising(run_dir) as supervisor:
+        supervisor.want({PROXY})
+        live = await status(supervisor, lambda s: s.phase == "live")
+    assert live.pid is not None
+    os.kill(live.pid, signal.SIGKILL)
+    os.waitpid(live.pid, 0)
+    directory = ProxyDirectory.of(run_dir, PROXY)
+    assert directory.admin.exists()
+    async with supervising(run_dir) as supervisor, asyncio.timeout(30):
+        supervisor.want(())
+        while directory.path.exists():
+            await asyncio.sleep(0.02)
+
+
 async def test_never_two_even_without_the_state_file(run_dir: Path) -> None:
     async with supervising(run_dir) as supervisor:
         supervisor.want({PROXY})

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from tulle.agent.envoy_command import EnvoyCommand
-from tulle.agent.pidfd import identity_of
 from tulle.agent.proxy_directory import ProxyDirectory
 from tulle.agent.proxy_keeper import ProxyKeeper, ProxyStatus, SuperviseLimits
 from tulle.model.names import ProxyId
@@ -84,8 +83,7 @@ class Supervisor:
         self._changed.set()
 
     def _left_over(self) -> frozenset[ProxyId]:
+        """All that have a directory here. Of those that run no more, and are not wanted, only that goes."""
         states = (ProxyDirectory(state.parent).read_state() for state in self._run_dir.glob("proxies/*/process.json"))
-        proxies = (
-            ProxyId.parse(state.proxy) for state in states if state and identity_of(state.process.pid) == state.process
-        )
+        proxies = (ProxyId.parse(state.proxy) for state in states if state)
         return frozenset(proxy for proxy in proxies if proxy)
