@@ -111,9 +111,7 @@ async def test_who_waits_for_a_revision_goes_on_when_it_is_reached(world: World)
             await waiting
 
 
-async def test_a_store_that_cannot_be_read_for_a_while_is_followed_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-):
+async def test_a_store_that_cannot_be_read_for_a_while_is_followed_again(world: World, monkeypatch: pytest.MonkeyPatch):
     await world.write(CATALOG)
     await world.refresh.load()
     watch, failures = world.store.watch, iter([Unavailable("no disk"), Unavailable("no disk")])
