@@ -10,7 +10,7 @@ from tulle.cli.declared import read_declared
 from tulle.cli.errors import FAILED
 from tulle.cli.output import count, print_problems, say, warn
 from tulle.cli.references import lost_references
-from tulle.cli.unheard_ports import apps_by_label, unheard_ports
+from tulle.cli.unheard_ports import unheard_ports
 from tulle.model import snapshot
 from tulle.model.grpc_route import GRPCRoute
 from tulle.model.http_route import HTTPRoute
@@ -59,12 +59,11 @@ def _together(mesh: Snapshot, parsed: Sequence[Parsed]) -> tuple[Problem, ...]:
 
 def _warnings(mesh: Snapshot, parsed: Sequence[Parsed]) -> tuple[Problem, ...]:
     """What need not be wrong."""
-    apps = apps_by_label(mesh)
     return tuple(
         _placed(replace(problem, message=f"warning: {problem.message}"), each)
         for each in parsed
         if isinstance(each.resource, Service)
-        for problem in unheard_ports(mesh, apps, each.resource)
+        for problem in unheard_ports(mesh, each.resource)
     )
 
 

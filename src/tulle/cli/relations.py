@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tulle.cli.columns import NONE
 from tulle.cli.overview import Overview, rejection
-from tulle.cli.unheard_ports import apps_by_label, unheard_ports
+from tulle.cli.unheard_ports import unheard_ports
 from tulle.model.app import App
 from tulle.model.grpc_route import GRPCRoute, GRPCRouteRule
 from tulle.model.http_route import HTTPRoute, HTTPRouteRule
@@ -59,7 +59,7 @@ def relations(state: Overview, resource: Resource) -> tuple[Relation, ...]:
 
 def _of_service(mesh: Snapshot, service: Service) -> tuple[Relation, ...]:
     name = ServiceName(service.metadata.namespace, service.metadata.name)
-    problems = unheard_ports(mesh, apps_by_label(mesh), service)
+    problems = unheard_ports(mesh, service)
     unheard = tuple((problem.path, problem.message, problem.hint) for problem in problems)
     routes = (*mesh.http_routes.get(name, ()), *mesh.tcp_routes.get(name, ()))
     refused = [mesh.workloads[workload] for workload in mesh.refused.get(name, ())]

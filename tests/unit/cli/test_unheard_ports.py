@@ -7,7 +7,7 @@ from tests.fakes import mesh
 from tulle.api import AuthorityState
 from tulle.cli.overview import Overview
 from tulle.cli.relations import relations
-from tulle.cli.unheard_ports import apps_by_label, unheard_ports
+from tulle.cli.unheard_ports import unheard_ports
 from tulle.model.app import AppPort
 from tulle.model.kinds import Resource
 from tulle.model.problem import Problem
@@ -27,7 +27,7 @@ def app(**ports: int) -> Resource:
 
 def unheard(of: Service, *others: Resource) -> list[Problem]:
     made = build([*others, of])
-    return list(unheard_ports(made, apps_by_label(made), of))
+    return list(unheard_ports(made, of))
 
 
 @pytest.mark.parametrize("declaring", [app(http=8080), mesh.workload("web-1", "web", ports={"http": 8080})])
@@ -65,8 +65,8 @@ def test_nothing_is_said_of_a_service_that_selects_nobody() -> None:
 
 def test_apps_are_found_by_their_labels_and_not_by_a_look_at_all() -> None:
     made = build([app(http=8080), service(ServicePortSpec(80))])
-    assert [label for label, apps in apps_by_label(made).items() if apps] == [("shop", "app", "web")]
-    assert list(unheard_ports(made, {}, service(ServicePortSpec(80)))) == []
+    assert [label for label, apps in made.labelled_apps.items() if apps] == [("shop", "app", "web")]
+    assert list(unheard_ports(replace(made, labelled_apps={}), service(ServicePortSpec(80)))) == []
 
 
 def test_every_label_of_the_selector_counts() -> None:
