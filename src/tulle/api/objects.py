@@ -17,6 +17,7 @@ from tulle.model.kinds import Kind, Resource, find_kind
 from tulle.model.names import ObjectRef
 from tulle.model.parse import InvalidResource, decode_json, encode_json
 from tulle.model.problem import Problem
+from tulle.model.timestamp import rfc3339
 from tulle.model.validate import validate
 from tulle.store.protocol import Put, Stored
 
@@ -119,7 +120,7 @@ def shown(stored: Stored, status: Status) -> Raw:
         revision = str(stored.revision).encode()
         metadata["resourceVersion"] = Raw(b'"' + revision + b'"')
     metadata["generation"] = Raw(str(stored.generation).encode())
-    metadata["creationTimestamp"] = Raw(msgspec.json.encode(rfc3339(stored.created)))
+    metadata["creationTimestamp"] = Raw(msgspec.json.encode(rfc3339(datetime.fromtimestamp(stored.created, UTC))))
     fields["metadata"] = Raw(msgspec.json.encode(metadata))
     fields["status"] = Raw(msgspec.json.encode(status))
     return Raw(msgspec.json.encode(fields))
@@ -132,11 +133,6 @@ def read_revision(text: str) -> int | None:
 
 def labels(stored: Stored) -> Mapping[str, str]:
     return _LABELLED.decode(stored.body).metadata.labels
-
-
-def rfc3339(seconds: float) -> str:
-    """A time in Unix seconds, to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _declared(resource: Resource) -> Resource:

@@ -13,7 +13,6 @@ from msgspec import Struct
 from tulle.api.app import create_api
 from tulle.api.guard import LOCAL_HOSTS, Access
 from tulle.control.admission import AdmittingStore
-from tulle.control.authority_life import AuthorityLife
 from tulle.control.backend import ControlBackend
 from tulle.control.compile import Compiler
 from tulle.control.http import HttpsSettings, Server, on_socket, over_tls
@@ -101,7 +100,7 @@ class ControlPlane:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self.refresh.follow(), name="follow the store")
-                    tasks.create_task(AuthorityLife(self.authority, _now).run(), name="authority's life")
+                    tasks.create_task(self.backend.authority_life.run(), name="authority's life")
                     for server, listener in self._http_servers():
                         tasks.create_task(server.serve([listener]), name="api")
                     started.set()

@@ -9,6 +9,7 @@ from typing import NoReturn
 from tulle.api import AuthorityState
 from tulle.identity.ca import Authority
 from tulle.identity.rotation import life_used, warning_level
+from tulle.model.timestamp import rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -21,21 +22,21 @@ class AuthorityLife:
 
     def __init__(self, authority: Authority, clock: Callable[[], datetime]) -> None:
         self._authority = authority
+        self._begin = authority.certificate.not_valid_before_utc
+        self._end = authority.certificate.not_valid_after_utc
         self._clock = clock
         self._warned = 0
 
     def state(self) -> AuthorityState:
-        certificate, now = self._authority.certificate, self._clock()
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        expires = f"{end:%Y-%m-%dT%H:%M:%SZ}"
-        level = warning_level(begin, end, now)
+        expires = rfc3339(self._end)
+        level = warning_level(self._begin, self._end, self._clock())
         problem = f"{level} % of the certificate authority's life is over; it ends at {expires}" if level else ""
-        return AuthorityState(self._authority.trust_domain, expires, life_used(begin, end, now), problem)
+        used = life_used(self._begin, self._end, self._clock())
+        return AuthorityState(self._authority.trust_domain, expires, used, problem)
 
     def step(self) -> None:
         """Says aloud, once at each of the levels, what is wrong."""
-        certificate = self._authority.certificate
-        level = warning_level(certificate.not_valid_before_utc, certificate.not_valid_after_utc, self._clock())
+        level = warning_level(self._begin, self._end, self._clock())
         if level > self._warned:
             self._warned = level
             log.warning("%s", self.state().problem)

@@ -58,7 +58,7 @@ class ControlBackend:
         self._clock = clock
         self._removal = NodeRemoval(store, refresh, tokens, streams, ledger)
         self._nodes = NodeStates(refresh, streams, tokens, ledger, authority.trust_domain, clock)
-        self._authority_life = AuthorityLife(authority, clock)
+        self.authority_life = AuthorityLife(authority, clock)
 
     @property
     def store(self) -> Store:
@@ -97,7 +97,7 @@ class ControlBackend:
         return self._nodes.all(self._expected())
 
     def authority(self) -> AuthorityState:
-        return self._authority_life.state()
+        return self.authority_life.state()
 
     async def remove_node(self, name: str) -> RemovedNode | None:
         return await self._removal.remove(name)

@@ -10,8 +10,9 @@ from tulle.control.streams import Streams
 from tulle.identity.ledger import Issued, Ledger
 from tulle.identity.rotation import is_late, life_used, warning_level
 from tulle.identity.spiffe_id import NodeIdentity
-from tulle.identity.tokens import TokenBook
+from tulle.identity.tokens import AccountRule, TokenBook
 from tulle.model.names import AgentId, ProxyId, SpiffeId
+from tulle.model.timestamp import rfc3339
 from tulle.stream.peer import Peer
 
 
@@ -41,9 +42,11 @@ class NodeStates:
         proxies = Counter(proxy.node for proxy in expected)
         enrolled = self._tokens.enrolled()
         names = (set(connected) | set(self._refresh.snapshot.node_workloads) | set(enrolled)) - {""}
-        return tuple(self._state(name, connected.get(name), proxies[name]) for name in sorted(names))
+        return tuple(
+            self._state(name, connected.get(name), proxies[name], enrolled.get(name, ())) for name in sorted(names)
+        )
 
-    def _state(self, name: str, agent: Peer | None, proxies: int) -> NodeState:
+    def _state(self, name: str, agent: Peer | None, proxies: int, accounts: tuple[AccountRule, ...]) -> NodeState:
         now = self._clock()
         own = self._own_certificate(name, agent)
         return NodeState(
@@ -51,8 +54,8 @@ class NodeStates:
             connected=agent is not None,
             workloads=len(self._refresh.snapshot.node_workloads.get(name, ())),
             proxies=proxies,
-            certificate_expires=_rfc3339(own.not_after) if own else "",
-            service_accounts=tuple(str(rule) for rule in self._tokens.enrolled().get(name, ())),
+            certificate_expires=rfc3339(own.not_after) if own else "",
+            service_accounts=tuple(map(str, accounts)),
             certificate_life_used=life_used(own.not_before, own.not_after, now) if own else None,
             certificate_problems=tuple(self._problems(name, own, now)),
         )
@@ -87,11 +90,7 @@ def _overdue(certificate: Issued, now: datetime) -> str:
     """What to say of a certificate that should have been renewed by now; nothing of any other."""
     begin, end = certificate.not_before, certificate.not_after
     if now >= end:
-        return f"ended at {_rfc3339(end)}, and was not renewed"
+        return f"ended at {rfc3339(end)}, and was not renewed"
     if not is_late(begin, end, now):
         return ""
-    return f"{warning_level(begin, end, now)} % of its life is over, and it is not renewed; it ends at {_rfc3339(end)}"
-
-
-def _rfc3339(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{warning_level(begin, end, now)} % of its life is over, and it is not renewed; it ends at {rfc3339(end)}"

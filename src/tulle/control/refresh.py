@@ -52,7 +52,7 @@ class Refresh:
         """Reads the whole store and publishes it. If the guard refuses, the objects stay as they were; later writes
         are followed."""
         listing = await self._store.list()
-        before = dict(self.problems)
+        before = self._faults({*self.problems, *(stored.ref for stored in listing.items)})
         self.problems.clear()
         listed = self._decoded((s.ref, s) for s in listing.items)
         gone = {ref: None for ref in self.snapshot.objects if ref not in listed}
@@ -73,7 +73,7 @@ class Refresh:
                     await self.load()
                     missed = False
                 async for events in self._store.watch(self.snapshot.revision):
-                    before = dict(self.problems)
+                    before = self._faults(e.ref for e in events)
                     changes = self._decoded((e.ref, e.stored) for e in events)
                     snapshot, facts = update(self.snapshot, changes, max(e.revision for e in events))
                     await self._advance(snapshot, facts | self._faults_since(before))
@@ -94,9 +94,12 @@ class Refresh:
             self._publish(snapshot, facts)
             self._advanced.notify_all()
 
-    def _faults_since(self, before: Mapping[ObjectRef, Fault]) -> frozenset[Fact]:
-        now = self.problems
-        return frozenset(Fact(FAULTS, ref) for ref in before.keys() | now.keys() if before.get(ref) != now.get(ref))
+    def _faults(self, refs: Iterable[ObjectRef]) -> Mapping[ObjectRef, Fault | None]:
+        return {ref: self.problems.get(ref) for ref in refs}
+
+    def _faults_since(self, before: Mapping[ObjectRef, Fault | None]) -> frozenset[Fact]:
+        """The facts in which the faults of these objects differ by now."""
+        return frozenset(Fact(FAULTS, ref) for ref, fault in before.items() if fault != self.problems.get(ref))
 
     def _decoded(self, entries: Iterable[tuple[ObjectRef, Stored | None]]) -> Mapping[ObjectRef, Resource | None]:
         """An object that cannot be read is left as it was last good, and its problems are kept for its status."""

@@ -109,9 +109,9 @@ class Limits(Struct, frozen=True):
     """What one client may ask of one stream, and how large an answer may be (bytes).
 
     `subscriptions` are those of one type, and no list in a request is longer: a client that comes back says all that it
-    wants at once. `name_bytes` is what the names of all types may take in memory, those that a
-    client brings with their versions included. Of what a client says of a response that it refuses, `message_length`
-    characters are read. `streams` is how many one peer may have at a time.
+    wants at once. `name_bytes` is what the names of all types may take in memory, those that a client brings with their
+    versions included. Of what a client says of a response that it refuses, `message_length` characters are read.
+    `streams` is how many one peer may have at a time.
     """
 
     types: int = 32

@@ -160,7 +160,8 @@ class XdsService:
             await self._converse(context, peer, session)
         finally:
             self._streams[peer.spiffe_id] -= 1
-            self._streams += Counter()  # forgets who has none
+            if not self._streams[peer.spiffe_id]:
+                del self._streams[peer.spiffe_id]
 
     async def _converse(
         self,
