@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +28,7 @@ from tulle.cli.foreground import (
 from tulle.identity.errors import IdentityError
 from tulle.identity.spiffe_id import NodeIdentity
 from tulle.identity.tokens import JoinToken, read_token
+from tulle.model.rules.addresses import is_address
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,5 @@ def _token(file: Path | None) -> JoinToken:
 
 def _check_ip(text: str) -> None:
     """Raises BadParameter."""
-    try:
-        ip_address(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no IP address", param_hint="--address") from error
+    if not is_address(text):
+        raise typer.BadParameter(f"{text!r} is no IP address", param_hint="--address")

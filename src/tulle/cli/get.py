@@ -10,8 +10,8 @@ from tulle.cli import options
 from tulle.cli.client import connect
 from tulle.cli.kinds import Target, targets
 from tulle.cli.options import Format
-from tulle.cli.output import print_json, print_yaml, say, table, warn
-from tulle.cli.row import name_of, row
+from tulle.cli.output import print_json, print_yaml, say, warn
+from tulle.cli.row import name_of, print_rows, row
 from tulle.cli.shown import Shown, fetch
 from tulle.cli.watching import follow, one_kind
 from tulle.model.tree import Tree
@@ -83,5 +83,4 @@ def _tables(found: Sequence[tuple[Target, Sequence[Shown]]], all_namespaces: boo
     for index, items in enumerate(filled):
         if index:
             say("")
-        rows = [row(shown, now, all_namespaces, wide, with_kind=len(by_kind) > 1) for shown in items]
-        table([cell.title for cell in rows[0]], [[cell.text for cell in row] for row in rows])
+        print_rows([row(shown, now, all_namespaces, wide, with_kind=len(by_kind) > 1) for shown in items])

@@ -13,9 +13,10 @@ from tulle.cli.client import ControlPlane, Refused, connect
 from tulle.cli.columns import NONE, Column
 from tulle.cli.errors import FAILED
 from tulle.cli.options import Format
-from tulle.cli.output import count, print_json, print_yaml, say, table, warn
+from tulle.cli.output import count, print_json, print_yaml, say, warn
+from tulle.cli.row import print_rows
 from tulle.cli.status import life_used
-from tulle.model.syntax import DnsSubdomain
+from tulle.model.rules.names import is_subdomain
 from tulle.model.tree import Tree
 
 app = typer.Typer(add_completion=False, help="List the nodes, or take one out.", no_args_is_help=True)
@@ -44,16 +45,10 @@ def list_nodes(
       tulle node list -o json
     """
     nodes = connect(server, token_file, ca_file).get("/v1/nodes", NodeList).items
-    match output:
-        case Format.json:
-            print_json(_trees(nodes))
-        case Format.yaml:
-            print_yaml(_trees(nodes))
-        case Format.name:
-            for each in nodes:
-                say(f"node/{each.name}")
-        case _:
-            _table(nodes, wide=output is Format.wide)
+    if output in (Format.table, Format.wide):
+        _table(nodes, wide=output is Format.wide)
+    else:
+        _print(nodes, output)
 
 
 @app.command()
@@ -80,17 +75,11 @@ def remove(
     control = connect(server, token_file, ca_file)
     found = {name: _remove(control, name) for name in dict.fromkeys(names)}
     removed = tuple(each for each in found.values() if each is not None)
-    match output:
-        case Format.json:
-            print_json(_trees(removed))
-        case Format.yaml:
-            print_yaml(_trees(removed))
-        case Format.name:
-            for each in removed:
-                say(f"node/{each.name}")
-        case _:
-            for each in removed:
-                _say_removed(each)
+    if output in (Format.table, Format.wide):
+        for each in removed:
+            _say_removed(each)
+    else:
+        _print(removed, output)
     missing = [name for name, each in found.items() if each is None]
     if missing and not ignore_missing:
         for name in missing:
@@ -100,9 +89,7 @@ def remove(
 
 def _remove(control: ControlPlane, name: str) -> RemovedNode | None:
     """None where there is no such node."""
-    try:
-        msgspec.convert(name, DnsSubdomain)
-    except msgspec.ValidationError:
+    if not is_subdomain(name):
         return None  # no node has it; as a part of a path it might mean something else
     try:
         return control.remove(f"/v1/nodes/{quote(name, safe='')}", RemovedNode)
@@ -118,9 +105,17 @@ def _say_removed(removed: RemovedNode) -> None:
         warn(f"still to run on {removed.name}, and now nowhere: app {', '.join(removed.apps)}")
 
 
-def _trees(nodes: tuple[NodeState, ...] | tuple[RemovedNode, ...]) -> Tree:
+def _print(nodes: tuple[NodeState, ...] | tuple[RemovedNode, ...], output: Format) -> None:
+    """For programs."""
     tree: Tree = msgspec.json.decode(msgspec.json.encode({"items": nodes}))
-    return tree
+    match output:
+        case Format.json:
+            print_json(tree)
+        case Format.yaml:
+            print_yaml(tree)
+        case _:
+            for each in nodes:
+                say(f"node/{each.name}")
 
 
 def _table(nodes: tuple[NodeState, ...], wide: bool) -> None:
@@ -128,7 +123,7 @@ def _table(nodes: tuple[NodeState, ...], wide: bool) -> None:
         warn("no nodes")
         return
     rows = [[cell for cell in _cells(each) if wide or not cell.wide] for each in nodes]
-    table([cell.title for cell in rows[0]], [[cell.text for cell in row] for row in rows])
+    print_rows(rows)
 
 
 def _cells(each: NodeState) -> tuple[Column, ...]:

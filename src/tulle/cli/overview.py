@@ -10,6 +10,7 @@ from tulle.api.messages import NodeList, ProxyList
 from tulle.cli.client import ControlPlane
 from tulle.cli.kinds import Target
 from tulle.cli.shown import Shown, conditions, fetch, is_bad
+from tulle.identity.tokens import parse_rule
 from tulle.model import snapshot
 from tulle.model.app import App
 from tulle.model.kinds import Resource, kind_named
@@ -129,8 +130,7 @@ def _why_nowhere(node: NodeState | None, app: App) -> str:
     if node is None:
         return f"no node {app.spec.node} has joined"
     namespace, account = app.metadata.namespace, app.spec.service_account
-    rules = {f"{namespace}/{account}", f"{namespace}/*", f"*/{account}", "*/*"}
-    if rules.isdisjoint(node.service_accounts):
+    if not any(parse_rule(rule).allows(namespace, account) for rule in node.service_accounts):
         return f"node {node.name} may not run {namespace}/{account}: make a join token that allows it"
     return f"node {node.name} has made no workload of it; the log of its agent says why"
 

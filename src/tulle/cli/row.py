@@ -1,8 +1,10 @@
 """Puts together what a table shows of an object: its name, the columns of its kind, whether it is well, its age."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from tulle.cli.columns import NONE, Column, age, columns
+from tulle.cli.output import table
 from tulle.cli.shown import Shown, conditions, is_bad
 from tulle.model.kinds import Resource
 
@@ -26,6 +28,11 @@ def row(shown: Shown, now: datetime, with_namespace: bool, wide: bool, with_kind
         Column("LABELS", labels or NONE, wide=True),
     )
     return [cell for cell in cells if wide or not cell.wide]
+
+
+def print_rows(rows: Sequence[Sequence[Column]]) -> None:
+    """As a table, of one line at least. All have the same titles."""
+    table([cell.title for cell in rows[0]], [[cell.text for cell in row] for row in rows])
 
 
 def _status(shown: Shown) -> tuple[Column, ...]:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-import msgspec
-
 from tulle.model.problem import Problem
 from tulle.model.rules.addresses import is_address
+from tulle.model.rules.names import is_subdomain
 from tulle.model.rules.unique import repeated
 from tulle.model.service import SERVICE_ACCOUNTS, Service, ServiceSpec
-from tulle.model.syntax import DnsSubdomain
 from tulle.model.tree import below
 
 HEADLESS = "None"
@@ -37,16 +35,8 @@ def service_account_problems(service: Service) -> Iterator[Problem]:
     if not service.service_accounts:
         yield Problem(at, "names no service account", hint)
     for name in service.service_accounts:
-        if not _is_name(name):
+        if not is_subdomain(name):
             yield Problem(at, f'"{name}" is no name of a service account', hint)
-
-
-def _is_name(text: str) -> bool:
-    try:
-        msgspec.convert(text, DnsSubdomain)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def _listed_addresses(spec: ServiceSpec) -> tuple[tuple[str, str], ...]:
