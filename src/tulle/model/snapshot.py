@@ -283,17 +283,19 @@ def _mixed(entry: ServiceEntry | None) -> tuple[MixedPort, ...]:
 
 def _apply_app(draft: _Draft, ref: ObjectRef, old: Struct | None, new: Struct | None) -> None:
     draft.move("node_apps", _node(old), _node(new), ref)
-    before, after = _labels(old), _labels(new)
-    draft.move("labelled_apps", before, after, ref)
-    for label in {*before, *after}:
-        draft.stale_members.update(draft.set("selecting", label))
+    _relabel(draft, "labelled_apps", old, new, ref)
 
 
 def _apply_workload(draft: _Draft, name: WorkloadName, old: Struct | None, new: Struct | None) -> None:
     draft.put("workloads", name, new)
-    before, after = _labels(old), _labels(new)
-    draft.move("labelled", before, after, name)
     draft.move("node_workloads", _node(old), _node(new), name)
+    _relabel(draft, "labelled", old, new, name)
+
+
+def _relabel(draft: _Draft, index: str, old: Struct | None, new: Struct | None, name: object) -> None:
+    """Finds `name` by its labels of now. The services that select by one of them, or did, may have other members."""
+    before, after = _labels(old), _labels(new)
+    draft.move(index, before, after, name)
     for label in {*before, *after}:
         draft.stale_members.update(draft.set("selecting", label))
 
@@ -312,16 +314,15 @@ def _select_members(draft: _Draft, service: ServiceName) -> None:
     entry = draft.get("services", service, ServiceEntry)
     labels = [(service.namespace, k, v) for k, v in (entry.selector if entry else ())]
     selected = _with_all(draft, "labelled", labels)
-    workloads = [w for name in selected if (w := draft.get("workloads", name, Workload))]
-    accounts = _service_accounts(draft, entry, labels, workloads) if entry else frozenset()
-    strange = (w for w in workloads if accounts and w.spec.service_account not in accounts)
-    refused = {WorkloadName(w.metadata.namespace, w.metadata.name) for w in strange}
+    workloads = {name: w for name in selected if (w := draft.get("workloads", name, Workload))}
+    accounts = _service_accounts(draft, entry, labels, workloads.values()) if entry else frozenset()
+    refused = {name for name, w in workloads.items() if accounts and w.spec.service_account not in accounts}
     _link(draft, ("members", "services_of"), service, selected - refused)
     _link(draft, ("refused", "refused_by"), service, refused)
 
 
 def _with_all(draft: _Draft, index: str, labels: list[Label]) -> set[Any]:
-    """What has all of the labels, of which there is one at least."""
+    """What has all of the labels; nothing where there are none."""
     return set.intersection(*(draft.set(index, label) for label in labels)) if labels else set()
 
 
