@@ -55,11 +55,17 @@ def test_a_signal_while_it_starts_stops_it_too(bare: Installation) -> None:
     bare.assert_nothing_left()
 
 
+def killed(installation: Installation) -> str:
+    """A mesh was killed; returns the file that it ran."""
+    file = one(installation)
+    up = installation.up("-f", file)
+    installation.note()
+    up.kill()
+    return file
+
+
 def test_what_a_killed_one_left_the_next_one_cleans(anybody: Installation) -> None:
-    file = one(anybody)
-    killed = anybody.up("-f", file)
-    anybody.note()
-    killed.kill()
+    file = killed(anybody)
     assert any(line.startswith("process") for line in anybody.left())
 
     up = anybody.up("-f", file)
@@ -78,10 +84,7 @@ def test_what_a_killed_one_left_the_next_one_cleans(anybody: Installation) -> No
 
 def test_where_everything_was_killed_the_next_one_starts_anew(anybody: Installation) -> None:
     """The process that keeps an ordinary user's namespaces too: their mounts are gone, the files under them are not."""
-    file = one(anybody)
-    killed = anybody.up("-f", file)
-    anybody.note()
-    killed.kill()
+    file = killed(anybody)
     for line in anybody.left():
         if line.startswith("process "):
             os.kill(int(line.split()[1]), signal.SIGKILL)

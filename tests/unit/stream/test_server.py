@@ -236,6 +236,15 @@ class TestSotw:
         await host.until(Acked(LISTENER, {"a": version}))
 
 
+async def waiting(source: FakeSource, host: FakeHost, channel: grpc.aio.Channel) -> grpc.aio.StreamStreamCall:
+    """The stream of a client that has asked for what is not known yet."""
+    source.pend(CLUSTER, "a")
+    call = delta(channel)
+    await call.write(ask(CLUSTER, "a"))
+    await host.until(Subscribed(CLUSTER, ("a",)))
+    return call
+
+
 class TestClosing:
     async def test_a_closed_stream_ends_in_order_after_what_there_was_to_send(
         self, source: FakeSource, host: FakeHost, channel: grpc.aio.Channel
@@ -254,10 +263,7 @@ class TestClosing:
         self, source: FakeSource, host: FakeHost, channel: grpc.aio.Channel
     ) -> None:
         """Or gRPC clients would take the end of the stream for a failure (gRFC A57)."""
-        source.pend(CLUSTER, "a")
-        call = delta(channel)
-        await call.write(ask(CLUSTER, "a"))
-        await host.until(Subscribed(CLUSTER, ("a",)))
+        call = await waiting(source, host, channel)
         host.streams[0].close()
         source.put(CLUSTER, "a")
         host.changed((CLUSTER, "a"))
@@ -267,10 +273,7 @@ class TestClosing:
     async def test_a_stream_that_is_refused_ends_at_once_and_is_told_why(
         self, source: FakeSource, host: FakeHost, channel: grpc.aio.Channel
     ) -> None:
-        source.pend(CLUSTER, "a")
-        call = delta(channel)
-        await call.write(ask(CLUSTER, "a"))
-        await host.until(Subscribed(CLUSTER, ("a",)))
+        call = await waiting(source, host, channel)
         for _ in range(2):
             host.streams[0].refuse("node n1 has been removed")
         assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
